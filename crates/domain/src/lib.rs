@@ -1,0 +1,30 @@
+//! The vocabulary that every other crate shares: identifiers, people, devices, resources, actions, labels and time.
+//!
+//! Terms follow NIST SP 800-207 (subject, resource, session), HL7 (confidentiality, sensitivity, purpose of use)
+//! and the FHIR R4 specification (interactions, compartments). Nothing here does I/O or reads a clock.
+
+pub mod action;
+pub mod application;
+pub mod context;
+pub mod id;
+pub mod label;
+pub mod relation;
+pub mod request;
+pub mod resource;
+pub mod subject;
+pub mod time;
+
+pub use action::Action;
+pub use application::{Criticality, EnforcementMode};
+pub use context::{
+    Aal, Authentication, BreakGlassGrant, Context, Eligibility, Grants, Outcome, Purpose,
+    Requirement,
+};
+pub use id::{
+    ApplicationId, DeviceId, GrantId, PatientId, PersonId, RecordId, Role, SessionId, UnitId,
+};
+pub use label::{Confidentiality, Sensitivity, SensitivitySet};
+pub use request::{CanonicalRequest, Message, Target};
+pub use resource::Resource;
+pub use subject::{Device, Person, Subject};
+pub use time::Timestamp;
