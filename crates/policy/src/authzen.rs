@@ -1,0 +1,213 @@
+//! AuthZEN Authorization API 1.0: evaluation and evaluations.
+//!
+//! The vocabulary (types, properties, context) is documented in `docs/decisions.md` and read in
+//! [`vocabulary`]. Facts may come inline, by which a question can be put about a hospital that exists only in the
+//! question; what is not given is looked up in the snapshot, and what neither knows counts as no.
+//!
+//! A key that the vocabulary does not have is an error that names its place: a misspelt fact would otherwise be
+//! silently absent. A type or an action that is not ours at all is a well-formed question about something that no
+//! policy permits, and answered so.
+
+mod vocabulary;
+
+use domain::{CanonicalRequest, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::decide::decide;
+use crate::decision::Decision;
+use crate::snapshot::Snapshot;
+use vocabulary::Question;
+
+/// More questions than this in one request are refused.
+pub const EVALUATIONS_MAX: usize = 10_000;
+
+/// A request that is not well-formed, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct AuthzenError {
+    /// Where, such as `resource.properties` or `evaluations[2].action.name`.
+    pub place: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl AuthzenError {
+    fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Which questions of several are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Semantic {
+    ExecuteAll,
+    DenyOnFirstDeny,
+    PermitOnFirstPermit,
+}
+
+/// Judges an evaluation request, or an evaluations request if it has a non-empty `evaluations`.
+pub fn evaluate(snapshot: &Snapshot, body: &Value, now: Timestamp) -> Result<Value, AuthzenError> {
+    let body = object(body, "request")?;
+    let known = [
+        "subject",
+        "action",
+        "resource",
+        "context",
+        "evaluations",
+        "options",
+    ];
+    for key in body.keys() {
+        if !known.contains(&key.as_str()) {
+            return Err(AuthzenError::new(
+                key.as_str(),
+                format!("unknown key `{key}`; a request has {}", known.join(", ")),
+            ));
+        }
+    }
+    let semantic = semantic(body.get("options"))?;
+    let several = match body.get("evaluations") {
+        None => &[],
+        Some(Value::Array(all)) => all.as_slice(),
+        Some(_) => return Err(AuthzenError::new("evaluations", "must be a list")),
+    };
+    if several.is_empty() {
+        return one(snapshot, body, now, "");
+    }
+    if several.len() > EVALUATIONS_MAX {
+        return Err(AuthzenError::new(
+            "evaluations",
+            format!(
+                "{} questions in one request; at most {EVALUATIONS_MAX}",
+                several.len()
+            ),
+        ));
+    }
+    let mut answers = Vec::with_capacity(several.len());
+    for (at, item) in several.iter().enumerate() {
+        let place = format!("evaluations[{at}]");
+        let item = object(item, &place)?;
+        let mut merged = Map::new();
+        for key in ["subject", "action", "resource", "context"] {
+            if let Some(value) = item.get(key).or_else(|| body.get(key)) {
+                merged.insert(key.to_owned(), value.clone());
+            }
+        }
+        for key in item.keys() {
+            if !merged.contains_key(key) {
+                return Err(AuthzenError::new(
+                    format!("{place}.{key}"),
+                    format!(
+                        "unknown key `{key}`; an evaluation has subject, action, resource, context"
+                    ),
+                ));
+            }
+        }
+        let answer = one(snapshot, &merged, now, &format!("{place}."))?;
+        let permitted = answer.get("decision") == Some(&Value::Bool(true));
+        answers.push(answer);
+        match semantic {
+            Semantic::DenyOnFirstDeny if !permitted => break,
+            Semantic::PermitOnFirstPermit if permitted => break,
+            Semantic::ExecuteAll | Semantic::DenyOnFirstDeny | Semantic::PermitOnFirstPermit => {}
+        }
+    }
+    Ok(json!({ "evaluations": answers }))
+}
+
+/// The world and the request that one question describes. `None` if it is about something that is not ours.
+pub(crate) fn question(
+    snapshot: &Snapshot,
+    body: &Map<String, Value>,
+    now: Timestamp,
+    place: &str,
+) -> Result<Option<(Snapshot, CanonicalRequest, Timestamp)>, AuthzenError> {
+    Question::read(body, place)?
+        .map(|q| q.put(snapshot, now))
+        .transpose()
+}
+
+fn one(
+    snapshot: &Snapshot,
+    body: &Map<String, Value>,
+    now: Timestamp,
+    place: &str,
+) -> Result<Value, AuthzenError> {
+    match question(snapshot, body, now, place)? {
+        Some((world, request, now)) => Ok(answer(&decide(&world, request, now))),
+        None => Ok(json!({
+            "decision": false,
+            "context": {
+                "outcome": "deny",
+                "reason": {
+                    "code": "unclassified-request",
+                    "sentence": "This kind of request is not one that the hospital has rules for.",
+                },
+                "obligations": [],
+                "policies": [],
+                "valid_until": Timestamp::FOREVER.to_string(),
+            },
+        })),
+    }
+}
+
+/// A decision in AuthZEN's form. Only a permit is `true`.
+pub fn answer(decision: &Decision) -> Value {
+    let ruling = decision.ruling();
+    let mut context = json!({
+        "outcome": decision.outcome().as_str(),
+        "reason": { "code": ruling.reason().code, "sentence": ruling.reason().sentence },
+        "obligations": ruling.obligations(),
+        "policies": ruling.policies(),
+        "valid_until": ruling.valid_until().to_string(),
+    });
+    if let Some(requirement) = decision.requirement() {
+        context["requirement"] = json!(requirement);
+    }
+    if let Some(eligibility) = decision.eligibility() {
+        context["eligibility"] = json!(eligibility);
+    }
+    if let Decision::Permit(permit) = decision {
+        context["response"] = json!(permit.response());
+    }
+    if !ruling.alarms().is_empty() {
+        context["alarms"] = json!(ruling.alarms());
+    }
+    json!({ "decision": matches!(decision, Decision::Permit(_)), "context": context })
+}
+
+fn semantic(options: Option<&Value>) -> Result<Semantic, AuthzenError> {
+    let Some(options) = options else {
+        return Ok(Semantic::ExecuteAll);
+    };
+    let options = object(options, "options")?;
+    if let Some(key) = options.keys().find(|k| *k != "evaluations_semantic") {
+        return Err(AuthzenError::new(
+            format!("options.{key}"),
+            format!("unknown key `{key}`; the only option is evaluations_semantic"),
+        ));
+    }
+    match options.get("evaluations_semantic") {
+        None => Ok(Semantic::ExecuteAll),
+        Some(Value::String(s)) if s == "execute_all" => Ok(Semantic::ExecuteAll),
+        Some(Value::String(s)) if s == "deny_on_first_deny" => Ok(Semantic::DenyOnFirstDeny),
+        Some(Value::String(s)) if s == "permit_on_first_permit" => {
+            Ok(Semantic::PermitOnFirstPermit)
+        }
+        Some(other) => Err(AuthzenError::new(
+            "options.evaluations_semantic",
+            format!("`{other}` is not execute_all, deny_on_first_deny or permit_on_first_permit"),
+        )),
+    }
+}
+
+fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, AuthzenError> {
+    value
+        .as_object()
+        .ok_or_else(|| AuthzenError::new(place, "must be an object"))
+}
+
+#[cfg(test)]
+mod tests;

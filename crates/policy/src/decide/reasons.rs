@@ -1,0 +1,259 @@
+//! Plain words for what was missing.
+
+use smol_str::SmolStr;
+
+use super::judge::nearest;
+use super::reason;
+use crate::decision::Reason;
+use crate::engine::expression::{Expression, Variable};
+use crate::engine::{PolicyNumber, Query, Value};
+use crate::pack::PolicyPack;
+
+/// Why nothing permitted a question that nothing forbade.
+pub(super) fn of_silence(pack: &PolicyPack, query: &Query, selected: &[PolicyNumber]) -> Reason {
+    let Some((policy, unmet)) = nearest(pack, query, selected) else {
+        let engine = pack.engine();
+        let somebody = engine
+            .in_reach(query)
+            .into_iter()
+            .any(|p| !engine.policies()[p as usize].forbids && engine.admits_resource(query, p));
+        return if somebody {
+            reason("role-not-permitted", "Your role does not include this.")
+        } else {
+            reason(
+                "nobody-permitted",
+                "The hospital's rules open this to nobody.",
+            )
+        };
+    };
+    // One condition that is told better by itself than by the policy as a whole.
+    if let [only] = unmet.as_slice()
+        && let Some(conditions) = &pack.engine().policies()[policy as usize].conditions
+        && let Some(reason) = of_condition(pack, &conditions[*only])
+    {
+        return reason;
+    }
+    pack.notes(policy)
+        .otherwise
+        .clone()
+        .unwrap_or_else(|| reason("not-permitted", "No rule of the hospital allows this."))
+}
+
+/// The reason to give when this condition alone was not met.
+fn of_condition(pack: &PolicyPack, condition: &Expression) -> Option<Reason> {
+    let mut found = None;
+    condition.walk(&mut |part| {
+        let Some((Variable::Context, path)) = part.path() else {
+            return;
+        };
+        let names = pack.engine().names();
+        let path: Vec<&str> = path.iter().map(|s| names.name(*s)).collect();
+        found = found.take().or(match path.as_slice() {
+            ["purpose"] => Some(reason(
+                "purpose-does-not-fit",
+                "This session was opened for another purpose than this needs.",
+            )),
+            ["device"] | ["device", "managed"] => Some(reason(
+                "device-not-managed",
+                "This needs a device that the hospital manages.",
+            )),
+            ["feeds", ..] => Some(reason(
+                "relations-too-old",
+                "The hospital's care-team information is too old to rely on.",
+            )),
+            _ => None,
+        });
+    });
+    found
+}
+
+/// A condition in plain words, for explanations.
+pub(crate) fn phrase(pack: &PolicyPack, condition: &Expression) -> String {
+    match condition {
+        Expression::Not(inner) => format!("not: {}", phrase(pack, inner)),
+        Expression::And(sides) => {
+            format!(
+                "{}, and {}",
+                phrase(pack, &sides[0]),
+                phrase(pack, &sides[1])
+            )
+        }
+        Expression::Or(sides) => {
+            format!(
+                "{}, or {}",
+                phrase(pack, &sides[0]),
+                phrase(pack, &sides[1])
+            )
+        }
+        Expression::Equal(sides) => {
+            format!("{} is {}", noun(pack, &sides[0]), noun(pack, &sides[1]))
+        }
+        Expression::Less(sides) => {
+            format!(
+                "{} is below {}",
+                noun(pack, &sides[0]),
+                noun(pack, &sides[1])
+            )
+        }
+        Expression::LessOrEqual(sides) => {
+            format!(
+                "{} is at most {}",
+                noun(pack, &sides[0]),
+                noun(pack, &sides[1])
+            )
+        }
+        Expression::Contains(sides) => {
+            format!(
+                "{} is among {}",
+                noun(pack, &sides[1]),
+                noun(pack, &sides[0])
+            )
+        }
+        Expression::In(sides) => {
+            format!(
+                "{} belongs to {}",
+                noun(pack, &sides[0]),
+                noun(pack, &sides[1])
+            )
+        }
+        Expression::InAny(one, groups) => {
+            let groups: Vec<String> = groups.iter().map(|g| noun(pack, g)).collect();
+            format!("{} belongs to {}", noun(pack, one), groups.join(" or "))
+        }
+        Expression::Has(below, name) => {
+            let name = words(pack.engine().names().name(*name));
+            match below.path() {
+                Some((_, path)) if path.is_empty() => format!("the {name} is known"),
+                _ => format!("the {name} of {} is known", noun(pack, below)),
+            }
+        }
+        Expression::Is(one, kind) => {
+            format!(
+                "{} is a {}",
+                noun(pack, one),
+                words(pack.engine().names().name(*kind))
+            )
+        }
+        Expression::IsEmpty(one) => format!("{} is empty", noun(pack, one)),
+        Expression::Like(one, _) => format!("{} matches a pattern", noun(pack, one)),
+        Expression::If(parts) => format!(
+            "if {} then {} else {}",
+            phrase(pack, &parts[0]),
+            phrase(pack, &parts[1]),
+            phrase(pack, &parts[2])
+        ),
+        Expression::ContainsAll(sides) => {
+            format!(
+                "{} holds all of {}",
+                noun(pack, &sides[0]),
+                noun(pack, &sides[1])
+            )
+        }
+        Expression::ContainsAny(sides) => {
+            format!(
+                "{} holds any of {}",
+                noun(pack, &sides[0]),
+                noun(pack, &sides[1])
+            )
+        }
+        other => fact(pack, other),
+    }
+}
+
+/// A truth of its own, such as `context.relation.treating`.
+fn fact(pack: &PolicyPack, expression: &Expression) -> String {
+    let Some((_, path)) = expression.path() else {
+        return noun(pack, expression);
+    };
+    let names = pack.engine().names();
+    let known = match path.last().map(|s| names.name(*s)) {
+        Some("treating") => {
+            "takes part in the patient's care (care team, recent encounter, or a workstation on the patient's unit)"
+        }
+        Some("careTeam") => "is on the patient's care team",
+        Some("ward") => "works on a managed device in the patient's unit",
+        Some("proxy") => "represents the patient",
+        Some("self") => "is the patient",
+        Some("author") => "wrote it",
+        Some("ownDevice") => "speaks for the device it reports of",
+        Some("grant") => "holds an emergency grant for the patient",
+        Some("grantReauthenticated") => "proved presence when the emergency was declared",
+        Some("objection") => "the patient objects",
+        Some("vip") => "the patient is a person of public interest",
+        Some("employee") => "the patient works here",
+        Some("adolescent") => "the patient is an adolescent",
+        Some("vendorWindow") => "has an approved service window for this device, under its ticket",
+        Some("benefitsSelf") => "the change gives access to whoever makes it",
+        Some("stale") => "a source of relations has not answered in time",
+        Some("namesPatient") => "it says which patient it is about",
+        Some("active") => "the employment is in force",
+        Some("managed") => "the device is managed",
+        Some("shared") => "the device is shared",
+        Some("compliant") => "the device's last posture report was good",
+        Some("phishingResistant") => "signed in with a passkey",
+        Some("deidentified") => "it is de-identified",
+        Some("controlled") => "it is a controlled medicine",
+        Some("covers") => "the app's token covers it",
+        _ => return noun(pack, expression),
+    };
+    known.to_owned()
+}
+
+fn noun(pack: &PolicyPack, expression: &Expression) -> String {
+    let names = pack.engine().names();
+    match expression {
+        Expression::Constant(value) => constant(pack, value),
+        Expression::Texts(texts) => texts
+            .iter()
+            .map(SmolStr::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        Expression::Variable(Variable::Principal) => "whoever asks".to_owned(),
+        Expression::Variable(Variable::Action) => "the action".to_owned(),
+        Expression::Variable(Variable::Resource) => "what is asked for".to_owned(),
+        Expression::Variable(Variable::Context) => "the circumstances".to_owned(),
+        Expression::Attribute(_, name) => match names.name(*name) {
+            "ageSecs" => "seconds since the last proof of presence".to_owned(),
+            "idleSecs" => "seconds since the session was last used".to_owned(),
+            "staleHours" => "hours that a source of relations is overdue".to_owned(),
+            "encounterDays" => "days since the last encounter".to_owned(),
+            "level" => "authentication level".to_owned(),
+            "purpose" => "the purpose of use".to_owned(),
+            other => format!("the {}", words(other)),
+        },
+        other => phrase(pack, other),
+    }
+}
+
+fn constant(pack: &PolicyPack, value: &Value) -> String {
+    match value {
+        Value::Bool(b) => b.to_string(),
+        Value::Long(n) => n.to_string(),
+        Value::Text(t) => t.to_string(),
+        Value::Entity(uid) => {
+            format!(
+                "{} `{}`",
+                words(pack.engine().names().name(uid.kind)),
+                uid.id
+            )
+        }
+        Value::Set(all) => all
+            .iter()
+            .map(|v| constant(pack, v))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Record(_) => "a record".to_owned(),
+    }
+}
+
+/// `confidentialityRank` as `confidentiality rank`.
+fn words(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
