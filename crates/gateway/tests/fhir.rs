@@ -1,0 +1,685 @@
+//! FHIR: judged on the address, then on the content, in both directions.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use audit::Kind;
+use domain::Aal;
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use support::wire::{Reply, ask, get, with};
+use support::{CHART, NURSE, OTHER_PATIENT, OWN_PATIENT, PHONE, PHYSICIAN, World, fhir, text};
+
+type Store = Arc<Mutex<BTreeMap<String, Value>>>;
+
+fn observation(id: &str, patient: &str) -> Value {
+    json!({
+        "resourceType": "Observation", "id": id, "meta": { "versionId": "3" },
+        "status": "final",
+        "code": { "text": "weight" },
+        "subject": { "reference": format!("Patient/{patient}") },
+        "valueQuantity": { "value": 71.5 },
+    })
+}
+
+fn labelled(mut resource: Value, code: &str) -> Value {
+    resource["meta"]["security"] = json!([
+        { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code },
+        { "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R" },
+    ]);
+    resource
+}
+
+/// A small FHIR server: reads, a search over everything, and writes with versions.
+async fn serve(world: &World) -> Store {
+    let mut resources = BTreeMap::new();
+    let mut put = |resource: Value| {
+        let key = format!(
+            "{}/{}",
+            resource["resourceType"].as_str().expect("a type"),
+            resource["id"].as_str().expect("an id")
+        );
+        resources.insert(key, resource);
+    };
+    for patient in [OWN_PATIENT, OTHER_PATIENT] {
+        put(json!({ "resourceType": "Patient", "id": patient, "meta": { "versionId": "1" } }));
+    }
+    put(observation("own", OWN_PATIENT));
+    put(observation("own-2", OWN_PATIENT));
+    put(observation("other", OTHER_PATIENT));
+    put(labelled(observation("other-psy", OTHER_PATIENT), "PSY"));
+    put(json!({
+        "resourceType": "Binary", "id": "scan", "contentType": "application/pdf", "data": "QUJD",
+        "securityContext": { "reference": format!("Patient/{OWN_PATIENT}") },
+    }));
+    let store: Store = Arc::new(Mutex::new(resources));
+    let held = store.clone();
+    world.upstream.answer(move |seen| {
+        let store = held.clone();
+        async move { answer(&store, &seen) }
+    });
+    store
+}
+
+fn answer(store: &Store, seen: &support::Seen) -> http::Response<gateway::Body> {
+    let path = seen.uri.split('?').next().unwrap_or_default();
+    let place = path.trim_start_matches("/fhir/").to_owned();
+    let mut store = store.lock();
+    let missing = || {
+        fhir(
+            StatusCode::NOT_FOUND,
+            &json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "not-found", "diagnostics": format!("upstream knows no {path}") }] }),
+        )
+    };
+    let stale = |stored: Option<&Value>| {
+        let tag = stored
+            .and_then(|s| s.pointer("/meta/versionId"))
+            .and_then(Value::as_str)
+            .map(|v| format!("W/\"{v}\""));
+        seen.headers
+            .get("if-match")
+            .is_some_and(|m| Some(m.to_str().unwrap_or("")) != tag.as_deref())
+    };
+    match (&seen.method, place.matches('/').count()) {
+        (&Method::GET, 1) => match store.get(&place) {
+            Some(resource) => fhir(StatusCode::OK, resource),
+            None => missing(),
+        },
+        (&Method::GET, 0) | (&Method::POST, 1) => {
+            let of_type = format!("{}/", place.split('/').next().unwrap_or_default());
+            let entries: Vec<Value> = store
+                .iter()
+                .filter(|(key, _)| key.starts_with(&of_type))
+                .map(|(key, resource)| {
+                    json!({ "fullUrl": format!("http://upstream/fhir/{key}"), "resource": resource, "search": { "mode": "match" } })
+                })
+                .collect();
+            fhir(
+                StatusCode::OK,
+                &json!({ "resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries }),
+            )
+        }
+        (&Method::PUT, 1) => {
+            if stale(store.get(&place)) {
+                return text(StatusCode::PRECONDITION_FAILED, "");
+            }
+            let mut resource: Value = serde_json::from_slice(&seen.body).expect("JSON");
+            resource["meta"]["versionId"] = json!("4");
+            store.insert(place, resource.clone());
+            fhir(StatusCode::OK, &resource)
+        }
+        (&Method::POST, 0) => {
+            let mut resource: Value = serde_json::from_slice(&seen.body).expect("JSON");
+            resource["id"] = json!("new");
+            resource["meta"]["versionId"] = json!("1");
+            let mut response = fhir(StatusCode::CREATED, &resource);
+            response.headers_mut().insert(
+                "location",
+                http::HeaderValue::from_static(
+                    "http://10.1.1.1:80/fhir/Observation/new/_history/1",
+                ),
+            );
+            response
+        }
+        (&Method::DELETE, 1) => {
+            if stale(store.get(&place)) {
+                return text(StatusCode::PRECONDITION_FAILED, "");
+            }
+            store.remove(&place);
+            text(StatusCode::NO_CONTENT, "")
+        }
+        _ => missing(),
+    }
+}
+
+async fn read(world: &World, cookie: &str, path: &str) -> Reply {
+    ask(world.http, get(CHART, path, cookie)).await
+}
+
+async fn write(world: &World, cookie: &str, line: &str, body: &Value) -> Reply {
+    let body = body.to_string();
+    let kind = [("Content-Type", "application/fhir+json")];
+    ask(world.http, with(CHART, line, cookie, &kind, &body)).await
+}
+
+#[tokio::test]
+async fn a_resource_in_ones_care_is_released_with_a_disclosure_record() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (session, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["id"], "own");
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert_eq!(reply.header("etag"), Some("W/\"3\""));
+    let disclosures = world.records_of(Kind::Disclosure);
+    let disclosure = disclosures.last().expect("recorded before it came here");
+    assert_eq!(disclosure.header["released"], 1);
+    assert_eq!(disclosure.header["withheld"], 0);
+    assert_eq!(disclosure.header["session"], session.as_str());
+    let payload: Value =
+        serde_json::from_slice(disclosure.payload.as_ref().expect("kept")).expect("JSON");
+    assert_eq!(payload["released"][0]["patients"][0], OWN_PATIENT);
+    // No patient in what cannot be erased.
+    for record in world.records() {
+        let header = Value::Object(record.header).to_string();
+        assert!(
+            !header.contains(OWN_PATIENT) && !header.contains("\"own\""),
+            "{header}"
+        );
+    }
+    let upstream = world.upstream.seen();
+    assert_eq!(upstream[0].headers["accept-encoding"], "identity");
+    assert_eq!(upstream[0].headers["accept"], "application/fhir+json");
+    assert!(!upstream[0].headers.contains_key("cookie"));
+}
+
+#[tokio::test]
+async fn a_strangers_resource_is_refused_with_the_offer_of_an_emergency() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (session, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let reply = read(&world, &cookie, "/fhir/Observation/other").await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    let problem = reply.json();
+    assert_eq!(problem["outcome"], "break_glass");
+    assert!(!reply.text().contains(OTHER_PATIENT));
+    let url = problem["continue"].as_str().expect("a way on");
+    let handle = url.rsplit('/').next().expect("a handle");
+    let ceremony = world
+        .ceremonies
+        .get(handle, &session, world.now())
+        .expect("open");
+    let identity::CeremonyKind::BreakGlass(eligibility) = &ceremony.kind else {
+        panic!("{:?}", ceremony.kind);
+    };
+    assert_eq!(eligibility.patient.as_str(), OTHER_PATIENT);
+    // With the grant that the ceremony gives, the chart opens.
+    let now = world.now();
+    let subject = domain::Subject {
+        person: PHYSICIAN.into(),
+        session: Some(session.clone()),
+        device: Some(support::WORKSTATION.into()),
+        session_ends: domain::Timestamp::FOREVER,
+    };
+    let grant = policy::grant(
+        eligibility,
+        &subject,
+        "unconscious in bay 2",
+        "g-1".into(),
+        now,
+    );
+    world
+        .sessions
+        .attach_grant(&session, grant, now)
+        .expect("one's own grant");
+    let reply = read(&world, &cookie, "/fhir/Observation/other").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+/// What must be the same of two answers: all but the record's number, the ceremony's handle and the date.
+fn comparable(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
+    let mut headers: Vec<_> = reply
+        .headers
+        .iter()
+        .filter(|(name, _)| !name.eq_ignore_ascii_case("date"))
+        .map(|(name, value)| {
+            // The length differs only by the number of digits of the record.
+            let value = if name.eq_ignore_ascii_case("content-length") {
+                String::new()
+            } else {
+                value.clone()
+            };
+            (name.to_ascii_lowercase(), value)
+        })
+        .collect();
+    headers.sort();
+    let mut body = reply.text();
+    if let Ok(mut json) = serde_json::from_slice::<Value>(&reply.body) {
+        if let Some(object) = json.as_object_mut() {
+            if object.contains_key("record") {
+                object.insert("record".to_owned(), json!("n"));
+            }
+            if let Some(Value::String(url)) = object.get_mut("continue") {
+                let end = url.rfind('/').expect("a handle");
+                url.truncate(end);
+            }
+        }
+        body = json.to_string();
+    }
+    (reply.status, headers, body)
+}
+
+#[tokio::test]
+async fn what_is_absent_and_what_is_withheld_look_the_same() {
+    let world = World::new().await;
+    serve(&world).await;
+    for person in [PHYSICIAN, NURSE, support::BILLING, support::ADMIN] {
+        let (_, cookie) = world.sign_in(person, "chart");
+        for (there, absent) in [
+            ("/fhir/Observation/other", "/fhir/Observation/nosuch"),
+            ("/fhir/Observation/other-psy", "/fhir/Observation/nosuch"),
+            ("/fhir/Patient/p-other", "/fhir/Patient/p-nobody"),
+            (
+                "/fhir/Observation/other/_history/1",
+                "/fhir/Observation/nosuch/_history/1",
+            ),
+            (
+                "/fhir/Observation?patient=p-other",
+                "/fhir/Observation?patient=p-nobody",
+            ),
+            (
+                "/fhir/Patient/p-other/Observation",
+                "/fhir/Patient/p-nobody/Observation",
+            ),
+        ] {
+            let withheld = read(&world, &cookie, there).await;
+            let nothing = read(&world, &cookie, absent).await;
+            if ![PHYSICIAN, NURSE].contains(&person) && withheld.status == 200 {
+                continue; // an office that may see this of anybody
+            }
+            assert_ne!(withheld.status, 200, "{person} {there}");
+            assert_eq!(
+                comparable(&withheld),
+                comparable(&nothing),
+                "{person} {there}"
+            );
+            // Conditions do not tell them apart either.
+            let conditional = |path: &str| {
+                with(
+                    CHART,
+                    &format!("GET {path}"),
+                    &cookie,
+                    &[
+                        ("If-None-Match", "W/\"3\""),
+                        ("If-Modified-Since", "Sun, 22 Nov 2026 08:00:00 GMT"),
+                    ],
+                    "",
+                )
+            };
+            let withheld = ask(world.http, conditional(there)).await;
+            let nothing = ask(world.http, conditional(absent)).await;
+            assert_eq!(
+                comparable(&withheld),
+                comparable(&nothing),
+                "{person} {there}"
+            );
+        }
+    }
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| !s.headers.contains_key("if-none-match")
+                && !s.headers.contains_key("if-modified-since"))
+    );
+}
+
+#[tokio::test]
+async fn a_search_shows_only_what_one_may_see() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let reply = read(&world, &cookie, "/fhir/Observation").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let bundle = reply.json();
+    let ids: Vec<&str> = bundle["entry"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter_map(|e| e.pointer("/resource/id").and_then(Value::as_str))
+        .collect();
+    assert_eq!(ids, ["own", "own-2"]);
+    assert!(!reply.text().contains(OTHER_PATIENT));
+    assert!(
+        bundle["total"].as_u64().is_none_or(|n| n == 2),
+        "{}",
+        bundle["total"]
+    );
+    let disclosures = world.records_of(Kind::Disclosure);
+    let header = &disclosures.last().expect("recorded").header;
+    assert_eq!(header["released"], 2);
+    assert_eq!(header["withheld"], 2);
+    // The same by POST.
+    let request = with(
+        CHART,
+        "POST /fhir/Observation/_search",
+        &cookie,
+        &[("Content-Type", "application/x-www-form-urlencoded")],
+        "status=final",
+    );
+    let reply = ask(world.http, request).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(
+        world
+            .upstream
+            .seen()
+            .last()
+            .map(|s| s.body.clone())
+            .as_deref(),
+        Some(&b"status=final"[..])
+    );
+}
+
+#[tokio::test]
+async fn unclassified_requests_are_refused_and_never_forwarded() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    for (line, statuses) in [
+        ("GET /fhir/NoSuchType/1", &[400, 403, 404][..]),
+        ("GET /fhir/$export", &[403]),
+        ("GET /fhir/Patient/p-own/$unknown-operation", &[403]),
+        ("GET /fhir/Observation/own?_format=xml", &[400, 403, 406]),
+        ("HEAD /fhir/Observation/own", &[405]),
+        ("OPTIONS /fhir/Observation/own", &[400, 403, 405]),
+        ("GET /fhir/", &[400, 403, 404]),
+        ("PROPFIND /fhir/Observation/own", &[400, 403, 405, 501]),
+    ] {
+        let reply = ask(world.http, with(CHART, line, &cookie, &[], "")).await;
+        assert!(
+            statuses.contains(&reply.status),
+            "{} for {line}",
+            reply.status
+        );
+    }
+    let body = with(
+        CHART,
+        "DELETE /fhir/Observation/own",
+        &cookie,
+        &[],
+        "unexpected",
+    );
+    assert_eq!(ask(world.http, body).await.status, 400);
+    let body = with(
+        CHART,
+        "GET /fhir/Observation/own",
+        &cookie,
+        &[],
+        "unexpected",
+    );
+    assert_eq!(ask(world.http, body).await.status, 400);
+    assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_judged_are_not_passed_on() {
+    let world = World::with(gateway::Limits {
+        fhir_response_max: 50_000,
+        ..support::quick()
+    })
+    .await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    world
+        .upstream
+        .answer(|_| async { text(StatusCode::OK, "secret in plain text") });
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 502);
+    assert!(!reply.text().contains("secret"));
+    world.upstream.answer(|_| async {
+        fhir(
+            StatusCode::OK,
+            &json!({ "resourceType": "Secret", "secret": true }),
+        )
+    });
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_ne!(reply.status, 200, "{}", reply.text());
+    assert!(!reply.text().contains("Secret"));
+    world.upstream.answer(|_| async {
+        let mut large = observation("own", OWN_PATIENT);
+        large["note"] = json!([{ "text": "secret".repeat(20_000) }]);
+        fhir(StatusCode::OK, &large)
+    });
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 502);
+    assert_eq!(reply.json()["code"], "response-too-large");
+    let disclosures = world.records_of(Kind::Disclosure);
+    assert_eq!(
+        disclosures.last().expect("recorded").header["code"],
+        "response-too-large"
+    );
+    // An upstream's words about a failed read are not judged and stay behind.
+    world.upstream.answer(|_| async {
+        fhir(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &json!({ "resourceType": "OperationOutcome", "issue": [{ "diagnostics": "secret of p-other" }] }),
+        )
+    });
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 500);
+    assert!(!reply.text().contains("secret"));
+}
+
+#[tokio::test]
+async fn attack_77_compressed_answers_are_not_unpacked() {
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    world.upstream.answer(|_| async {
+        let mut response = fhir(StatusCode::OK, &observation("own", OWN_PATIENT));
+        response
+            .headers_mut()
+            .insert("content-encoding", http::HeaderValue::from_static("gzip"));
+        response
+    });
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn an_update_is_judged_on_both_versions_and_sent_against_the_stored_one() {
+    let world = World::new().await;
+    let store = serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let mut changed = observation("own", OWN_PATIENT);
+    changed["status"] = json!("amended");
+    let reply = write(&world, &cookie, "PUT /fhir/Observation/own", &changed).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let seen = world.upstream.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(
+        (&seen[0].method, seen[0].uri.as_str()),
+        (&Method::GET, "/fhir/Observation/own")
+    );
+    assert_eq!(seen[1].method, Method::PUT);
+    assert_eq!(seen[1].headers["if-match"], "W/\"3\"");
+    assert_eq!(store.lock()["Observation/own"]["status"], "amended");
+    // Somebody else's record is neither changed nor taken over, whatever the new content says.
+    let mut stolen = observation("other", OWN_PATIENT);
+    stolen["status"] = json!("amended");
+    let reply = write(&world, &cookie, "PUT /fhir/Observation/other", &stolen).await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    // A record is not moved to another patient.
+    let moved = observation("own-2", OTHER_PATIENT);
+    let reply = write(&world, &cookie, "PUT /fhir/Observation/own-2", &moved).await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert_eq!(
+        store.lock()["Observation/own-2"]["subject"]["reference"],
+        "Patient/p-own"
+    );
+    // Labels are not lost.
+    store.lock().insert(
+        "Observation/own-2".to_owned(),
+        labelled(observation("own-2", OWN_PATIENT), "SEX"),
+    );
+    let plain = observation("own-2", OWN_PATIENT);
+    let reply = write(&world, &cookie, "PUT /fhir/Observation/own-2", &plain).await;
+    assert_ne!(reply.status, 200, "{}", reply.text());
+    let writes = world
+        .upstream
+        .seen()
+        .iter()
+        .filter(|s| s.method == Method::PUT)
+        .count();
+    assert_eq!(writes, 1);
+}
+
+#[tokio::test]
+async fn a_write_against_another_version_than_the_client_meant_is_not_sent() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let body = observation("own", OWN_PATIENT).to_string();
+    let put = |tag: &str| {
+        with(
+            CHART,
+            "PUT /fhir/Observation/own",
+            &cookie,
+            &[("Content-Type", "application/fhir+json"), ("If-Match", tag)],
+            &body,
+        )
+    };
+    let reply = ask(world.http, put("W/\"2\"")).await;
+    assert_eq!(reply.status, 412, "{}", reply.text());
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| s.method == Method::GET)
+    );
+    let reply = ask(world.http, put("W/\"3\"")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_creation_is_judged_on_its_content() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let mut new = observation("x", OWN_PATIENT);
+    new.as_object_mut().expect("an object").remove("id");
+    let reply = write(&world, &cookie, "POST /fhir/Observation", &new).await;
+    assert_eq!(reply.status, 201, "{}", reply.text());
+    assert_eq!(
+        reply.header("location"),
+        Some("/fhir/Observation/new/_history/1")
+    );
+    assert_eq!(reply.json()["id"], "new");
+    let seen = world.upstream.seen();
+    assert_eq!(seen.len(), 1);
+    let decided = world.records_of(Kind::Decision).len() as u64;
+    assert!(seen[0].durable >= decided, "sent before it was on disk");
+    let mut other = observation("x", OTHER_PATIENT);
+    other.as_object_mut().expect("an object").remove("id");
+    let reply = write(&world, &cookie, "POST /fhir/Observation", &other).await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    let reply = write(
+        &world,
+        &cookie,
+        "POST /fhir/Observation",
+        &json!("no resource"),
+    )
+    .await;
+    assert!(matches!(reply.status, 400 | 422), "{}", reply.status);
+    assert_eq!(world.upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn writing_over_the_absent_and_over_a_strangers_look_the_same() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    for method in ["PUT", "DELETE"] {
+        let send = async |id: &str| {
+            if method == "DELETE" {
+                let request = with(
+                    CHART,
+                    &format!("DELETE /fhir/Observation/{id}"),
+                    &cookie,
+                    &[],
+                    "",
+                );
+                ask(world.http, request).await
+            } else {
+                let body = observation(id, OTHER_PATIENT);
+                write(
+                    &world,
+                    &cookie,
+                    &format!("PUT /fhir/Observation/{id}"),
+                    &body,
+                )
+                .await
+            }
+        };
+        let (there, absent) = (send("other").await, send("nosuch").await);
+        assert_eq!(comparable(&there), comparable(&absent), "{method}");
+        assert_ne!(there.status, 200);
+    }
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| s.method == Method::GET)
+    );
+}
+
+#[tokio::test]
+async fn a_private_device_looks_and_does_not_keep() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in_on(PHYSICIAN, Some(PHONE), "chart", Aal::Aal2);
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.header("content-disposition"), Some("inline"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    let reply = read(&world, &cookie, "/fhir/Binary/scan").await;
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    assert!(!reply.text().contains("QUJD"));
+}
+
+#[tokio::test]
+async fn a_bundle_is_permitted_only_as_a_whole() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let entry = |id: &str, patient: &str| {
+        json!({
+            "resource": observation(id, patient),
+            "request": { "method": "PUT", "url": format!("Observation/{id}") },
+        })
+    };
+    let bundle = |entries: Vec<Value>| json!({ "resourceType": "Bundle", "type": "transaction", "entry": entries });
+    let mixed = bundle(vec![
+        entry("own", OWN_PATIENT),
+        entry("other", OTHER_PATIENT),
+    ]);
+    let reply = write(&world, &cookie, "POST /fhir", &mixed).await;
+    assert_ne!(reply.status, 200, "{}", reply.text());
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| s.method == Method::GET)
+    );
+    let own = bundle(vec![entry("own", OWN_PATIENT), entry("own-2", OWN_PATIENT)]);
+    let reply = write(&world, &cookie, "POST /fhir", &own).await;
+    assert_ne!(reply.status, 403, "{}", reply.text());
+    let seen = world.upstream.seen();
+    let sent = seen.last().expect("sent");
+    assert_eq!(sent.method, Method::POST);
+    let sent: Value = serde_json::from_slice(&sent.body).expect("JSON");
+    for entry in sent["entry"].as_array().expect("entries") {
+        assert_eq!(entry["request"]["ifMatch"], "W/\"3\"");
+    }
+}
+
+#[tokio::test]
+async fn too_large_writes_are_refused_before_they_are_read() {
+    let world = World::with(gateway::Limits {
+        fhir_request_max: 10_000,
+        ..support::quick()
+    })
+    .await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let mut large = observation("x", OWN_PATIENT);
+    large["note"] = json!([{ "text": "x".repeat(20_000) }]);
+    let reply = write(&world, &cookie, "POST /fhir/Observation", &large).await;
+    assert_eq!(reply.status, 413, "{}", reply.text());
+    assert_eq!(world.upstream.count(), 0);
+}
