@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::{DeviceId, PatientId, PersonId, SensitivitySet, Timestamp, UnitId};
+use crate::{DeviceId, PersonId, SensitivitySet, Timestamp, UnitId};
 
 /// What the hospital's feeds say of one patient. Nothing clinical.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

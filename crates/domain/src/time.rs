@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The last instant this type can express: "never ends".
-    pub const FOREVER: Self = Self(253_402_300_799_000);
+    /// The last instant that can be written as text: "never ends". It is the calendar library's last whole hour.
+    pub const FOREVER: Self = Self(253_402_207_200_000);
 
     /// The instant `ms` milliseconds after the Unix epoch.
     pub const fn from_millis(ms: i64) -> Self {
@@ -101,6 +101,6 @@ mod tests {
             Timestamp::parse("2026-11-01T00:00:00Z")
         );
         assert_eq!(Timestamp::parse("noon"), None);
-        assert_eq!(Timestamp::FOREVER.to_string(), "9999-12-31T23:59:59.000Z");
+        assert_eq!(Timestamp::FOREVER.to_string(), "9999-12-30T22:00:00.000Z");
     }
 }

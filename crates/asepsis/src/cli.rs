@@ -1,0 +1,339 @@
+//! The command line: names, flags, examples. What the commands do lives in their own modules.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Zero trust for hospitals in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "asepsis",
+    version,
+    about = "Zero trust for hospitals: decide every request, enforce it, prove it.",
+    max_term_width = 100,
+    after_help = "First steps:\n  asepsis demo            a sample hospital to look at, on this machine only\n  asepsis demo --tour     the same story without a browser, in a few seconds\n  asepsis init            write asepsis.toml for your own applications\n  asepsis up              run it"
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// How to print: for people or for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Say more of what goes on, to standard error: -v for steps, -vv for every request.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables and sentences.
+    Text,
+    /// JSON: one object a line where a command prints several.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a sample hospital on this machine, or tell its story without a browser.
+    #[command(
+        after_help = "Examples:\n  asepsis demo\n  asepsis demo --tour --seed 7\n  asepsis demo --data ./sample --application wiki=http://127.0.0.1:9000"
+    )]
+    Demo(Demo),
+    /// Write asepsis.toml for your own applications, by questions or flags.
+    #[command(
+        after_help = "Examples:\n  asepsis init\n  asepsis init --domain example-hospital.org --certificate fullchain.pem --key privkey.pem \\\n    --application ehr=http://10.0.0.5:8080/fhir"
+    )]
+    Init(Init),
+    /// Validate the configuration and everything it names, without listening.
+    #[command(after_help = "Example:\n  asepsis check --config asepsis.toml")]
+    Check(WithConfig),
+    /// Run the gateway, the sign-in origin and the console.
+    #[command(after_help = "Example:\n  asepsis up --config asepsis.toml")]
+    Up(Up),
+    /// Judge an AuthZEN 1.0 evaluation or evaluations request (vocabulary: docs/decisions.md).
+    #[command(
+        after_help = "Examples:\n  asepsis decide request.json\n  asepsis decide - < request.json\n  asepsis decide --pack ./packs/mine --at 2026-11-22T08:00:00Z request.json"
+    )]
+    Decide(Decide),
+    /// Work with policy packs.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Work on an audit log, offline, with its folder alone.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Reports from the record.
+    #[command(subcommand)]
+    Report(Report),
+    /// Import people, devices and relations from CSV or JSON into the store.
+    #[command(
+        after_help = "Example:\n  asepsis import --config asepsis.toml --people staff.csv --devices devices.csv --relations care-teams.json"
+    )]
+    Import(Import),
+    /// Make a one-time link with which a person registers a first passkey.
+    #[command(after_help = "Example:\n  asepsis invite dr-adler --config asepsis.toml")]
+    Invite(Invite),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  asepsis completions bash > /etc/bash_completion.d/asepsis")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// `asepsis demo`.
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Tell the story without a browser: each request, outcome, reason and record, then check every proof.
+    #[arg(long)]
+    pub(crate) tour: bool,
+    /// Which sample hospital; the same number gives the same people and patients.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Keep store and log in this folder (default: a temporary one, removed at the end).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Port for browsers, plain HTTP on loopback only; 0: any free one.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    pub(crate) http_port: u16,
+    /// Port for scripts and the tour, HTTPS under the demo's own authority; 0: any free one.
+    #[arg(long, default_value_t = 8443, value_name = "PORT")]
+    pub(crate) https_port: u16,
+    /// Put a web application of your own behind the sample hospital's gateway.
+    #[arg(long = "application", value_name = "NAME=URL", value_parser = named_url)]
+    pub(crate) applications: Vec<(String, String)>,
+    /// Worker threads (default: one a core).
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+}
+
+/// `asepsis init`.
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// Where to write.
+    #[arg(long, default_value = "asepsis.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The domain under which your applications live; it becomes the passkeys' relying party id for good.
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// An application to protect: a FHIR server if its path ends in a FHIR base such as /fhir, else a web application.
+    #[arg(long = "application", value_name = "NAME=URL", value_parser = named_url)]
+    pub(crate) applications: Vec<(String, String)>,
+    /// TLS certificate chain (PEM) for the domain's names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where to listen.
+    #[arg(long, default_value = "0.0.0.0:443", value_name = "ADDRESS:PORT")]
+    pub(crate) listen: String,
+    /// Folder for store, keys and audit log.
+    #[arg(long, default_value = "asepsis-data", value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Id of the first administrator.
+    #[arg(long, value_name = "PERSON")]
+    pub(crate) administrator: Option<String>,
+    /// Replace a configuration that is already there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Commands that read the configuration.
+#[derive(Args, Debug)]
+pub(crate) struct WithConfig {
+    /// The configuration.
+    #[arg(long, default_value = "asepsis.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// `asepsis up`.
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) config: WithConfig,
+    /// Worker threads (default: one a core).
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+}
+
+/// `asepsis decide`.
+#[derive(Args, Debug)]
+pub(crate) struct Decide {
+    /// File with the request, or - for standard input.
+    pub(crate) file: PathBuf,
+    /// Folder of the policy pack (default: the built-in hospital pack).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pack: Option<PathBuf>,
+    /// Judge with the people, devices and relations of this configuration's store.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Judge at this instant (RFC 3339) instead of now.
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    pub(crate) at: Option<domain::Timestamp>,
+}
+
+/// `asepsis policy …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Run a pack's scenario table.
+    #[command(after_help = "Example:\n  asepsis policy test packs/hospital")]
+    Test {
+        /// Folder of the pack.
+        dir: PathBuf,
+    },
+    /// Validate a pack and say what is in it.
+    #[command(after_help = "Example:\n  asepsis policy check packs/hospital")]
+    Check {
+        /// Folder of the pack.
+        dir: PathBuf,
+    },
+}
+
+/// `asepsis audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check every byte of a log: signatures, tree, records.
+    #[command(
+        after_help = "Examples:\n  asepsis audit verify asepsis-data/audit\n  asepsis audit verify asepsis-data/audit --against checkpoint-of-last-month.txt"
+    )]
+    Verify {
+        /// The log's folder.
+        dir: PathBuf,
+        /// A checkpoint kept elsewhere: a log rolled back behind it, or rewritten, is found.
+        #[arg(long, value_name = "CHECKPOINT")]
+        against: Option<PathBuf>,
+    },
+    /// Print records, newest last.
+    #[command(
+        after_help = "Examples:\n  asepsis audit show asepsis-data/audit --last 20\n  asepsis audit show asepsis-data/audit --record 17"
+    )]
+    Show {
+        /// The log's folder.
+        dir: PathBuf,
+        /// One record, in full.
+        #[arg(long)]
+        record: Option<u64>,
+        /// The newest N.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        last: u64,
+        /// Only this kind, such as `decision`.
+        #[arg(long)]
+        kind: Option<String>,
+    },
+    /// Print a proof that a record is in the log, for somebody who has only the checkpoint.
+    #[command(after_help = "Example:\n  asepsis audit prove 17 --log asepsis-data/audit")]
+    Prove {
+        /// The record's number.
+        record: u64,
+        /// The log's folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data/audit")]
+        log: PathBuf,
+    },
+}
+
+/// `asepsis report …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Report {
+    /// Who would have been stopped in the applications that run in shadow mode, by ward.
+    #[command(after_help = "Example:\n  asepsis report shadow --log asepsis-data/audit --days 7")]
+    Shadow {
+        /// The log's folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data/audit")]
+        log: PathBuf,
+        /// How many days back.
+        #[arg(long, default_value_t = 7)]
+        days: u32,
+    },
+}
+
+/// `asepsis import`.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) config: WithConfig,
+    /// People: CSV or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) people: Option<PathBuf>,
+    /// Devices: CSV or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) devices: Option<PathBuf>,
+    /// Patients' relations: CSV or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) relations: Option<PathBuf>,
+    /// Vendors' windows: CSV or JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) windows: Option<PathBuf>,
+}
+
+/// `asepsis invite`.
+#[derive(Args, Debug)]
+pub(crate) struct Invite {
+    /// Id of the person.
+    pub(crate) person: String,
+    #[command(flatten)]
+    pub(crate) config: WithConfig,
+}
+
+/// Where the demo listens, and nowhere else.
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn named_url(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is not NAME=URL, such as wiki=http://127.0.0.1:9000"))?;
+    let label = !name.is_empty()
+        && name.len() <= 40
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if !label {
+        return Err(format!(
+            "`{name}` cannot be a host label: use lower-case letters, digits and hyphens"
+        ));
+    }
+    Ok((name.to_owned(), url.to_owned()))
+}
+
+fn instant(text: &str) -> Result<domain::Timestamp, String> {
+    domain::Timestamp::parse(text)
+        .ok_or_else(|| format!("`{text}` is not an RFC 3339 instant such as 2026-11-22T08:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_shows_an_example() {
+        let mut cli = super::Cli::command();
+        cli.clone().debug_assert();
+        fn leaves(command: &clap::Command, found: &mut Vec<clap::Command>) {
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|c| leaves(c, found));
+            } else {
+                found.push(command.clone());
+            }
+        }
+        let mut all = Vec::new();
+        leaves(&cli, &mut all);
+        for command in all {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("Example"),
+                "`{}` has no example",
+                command.get_name()
+            );
+        }
+        cli.build();
+    }
+}
