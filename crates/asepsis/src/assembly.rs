@@ -107,6 +107,7 @@ pub(crate) struct Assembly {
     health: Arc<Mutex<BTreeMap<ApplicationId, Health>>>,
     upstreams: Vec<(ApplicationId, String)>,
     inbox: Inbox,
+    signer: Arc<Signer>,
     /// A one-time link for the first administrator, if nobody has a passkey yet.
     pub(crate) first_link: Option<String>,
 }
@@ -296,7 +297,7 @@ impl Assembly {
             codes: Arc::clone(&codes),
             ceremonies: Arc::clone(&ceremonies),
             log: log.clone(),
-            signer,
+            signer: Arc::clone(&signer),
             pages: Arc::new(Notices),
             devices: None,
             forwarded_headers: true,
@@ -318,8 +319,14 @@ impl Assembly {
             health,
             upstreams,
             inbox,
+            signer,
             first_link,
         })
+    }
+
+    /// Who signs what the gateway says to upstreams.
+    pub(crate) fn signer(&self) -> &Arc<Signer> {
+        &self.signer
     }
 
     /// Stores and publishes relations.

@@ -15,6 +15,7 @@ use clinical::web;
 use console::SampleSignIn;
 use domain::{ApplicationId, Criticality, EnforcementMode, PatientId, PersonId};
 use gateway::{ApplicationKind, HttpUpstream, Listener};
+use identity::assertion::{self, Signer};
 use identity::relations::Relations;
 use identity::{Limits, RelyingParty};
 use policy::PolicyPack;
@@ -64,8 +65,10 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
     let data = Data::open(args.data.as_deref())?;
     let seed = data.seed(args.seed)?;
     let hospital = Arc::new(Hospital::generate(seed, clock::now()));
-    let (leave, left) = watch::channel(false);
-    let hospital_address = serve_hospital(&hospital, left).await?;
+    let hospital_socket = server::bind(SocketAddr::new(cli::LOOPBACK, 0))
+        .await
+        .map_err(Failure::Running)?;
+    let hospital_address = address(&hospital_socket)?;
     let authority = Authority::create().running("making the demo's certificates")?;
     let ca = data.path.join("ca.pem");
 
@@ -92,15 +95,26 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
         patients: Vec::new(),
         vendor_windows: hospital.vendor_windows().to_vec(),
     };
+    let (leave, left) = watch::channel(false);
+    serve_hospital(
+        &hospital,
+        hospital_socket,
+        Arc::clone(assembly.signer()),
+        left,
+    );
     assembly
         .import(people)
         .await
         .running("writing the sample people")?;
     authority.write(&ca).map_err(Failure::Running)?;
-    feed::poll(&relations, &assembly.world)
+    feed::poll(&relations, &assembly.world, assembly.signer())
         .await
         .map_err(Failure::Running)?;
-    tokio::spawn(feed::keep_polling(relations, assembly.world.clone()));
+    tokio::spawn(feed::keep_polling(
+        relations,
+        assembly.world.clone(),
+        Arc::clone(assembly.signer()),
+    ));
 
     let listeners = vec![
         Listener {
@@ -159,26 +173,29 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Starts the sample hospital's server on a free port of the loopback interface.
-async fn serve_hospital(
-    hospital: &Arc<Hospital>,
+/// Starts the sample hospital's server. It answers only who shows an assertion of the gateway: going around is refused.
+fn serve_hospital(
+    hospital: &Hospital,
+    socket: tokio::net::TcpListener,
+    signer: Arc<Signer>,
     mut left: watch::Receiver<bool>,
-) -> Result<SocketAddr, Failure> {
-    let socket = server::bind(SocketAddr::new(cli::LOOPBACK, 0))
-        .await
-        .map_err(Failure::Running)?;
-    let address = socket.local_addr().running("reading an address")?;
-    let fhir = Arc::new(FhirServer::new(
-        hospital,
-        sample::Options::new(Arc::new(clock::now)),
-    ));
+) {
+    let jwks = signer.jwks();
+    let audiences = ["chart", "fhir", feed::AUDIENCE].map(ApplicationId::new);
+    let mut options = sample::Options::new(Arc::new(clock::now));
+    options.verifier = Some(Arc::new(move |assertion| {
+        audiences
+            .iter()
+            .any(|a| assertion::verify(assertion, &jwks, signer.issuer(), a, clock::now()).is_ok())
+    }));
+    let fhir = Arc::new(FhirServer::new(hospital, options));
     tokio::spawn(async move {
         let leaving = async move {
+            // An error means that the program is gone.
             let _ = left.wait_for(|gone| *gone).await;
         };
         sample::serve(fhir, socket, leaving).await;
     });
-    Ok(address)
 }
 
 fn plan(

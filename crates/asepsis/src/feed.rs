@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
-use domain::Timestamp;
 use domain::relation::Feed;
+use domain::{ApplicationId, PersonId, SessionId, Timestamp};
 use http::header::{ACCEPT, HOST};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use identity::assertion::{ASSERTION_LIFETIME, Claims, Signer};
 use identity::relations::fhir::{Covers, Options, Reader, Update};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -35,10 +36,13 @@ const PAGE_SIZE: usize = 500;
 /// The feeds that one poll renews.
 pub(crate) const NAMES: [&str; 2] = ["care_team", "encounter"];
 
+/// Audience of the feed's own assertions.
+pub(crate) const AUDIENCE: &str = "asepsis-relations";
+
 /// Polls for ever. A failed poll is logged and tried again; the feeds' age tells policy.
-pub(crate) async fn keep_polling(feed: RelationsFeed, world: World) {
+pub(crate) async fn keep_polling(feed: RelationsFeed, world: World, signer: Arc<Signer>) {
     loop {
-        match tokio::time::timeout(POLL_TIMEOUT, poll(&feed, &world)).await {
+        match tokio::time::timeout(POLL_TIMEOUT, poll(&feed, &world, &signer)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(error = format!("{error:#}"), "relations were not renewed")
@@ -49,13 +53,32 @@ pub(crate) async fn keep_polling(feed: RelationsFeed, world: World) {
     }
 }
 
-/// What the feed shows to a server that only answers through the gateway; anew for each poll.
-pub(crate) type Credential = Arc<dyn Fn() -> String + Send + Sync>;
+/// An assertion that the feed itself asks, for servers that answer nobody without one.
+fn credential(signer: &Signer) -> String {
+    let now = clock::now();
+    signer.sign(&Claims {
+        iss: signer.issuer().to_owned(),
+        aud: ApplicationId::new(AUDIENCE),
+        sub: PersonId::new("asepsis-relations-feed"),
+        sid: SessionId::new("feed"),
+        iat: now.as_secs(),
+        exp: now.plus(ASSERTION_LIFETIME).as_secs(),
+        jti: format!("feed-{}", now.as_millis()),
+        roles: Vec::new(),
+        acr: "aal1".to_owned(),
+        amr: Vec::new(),
+        auth_time: now.as_secs(),
+    })
+}
 
 /// Polls once and publishes what was read.
-pub(crate) async fn poll(feed: &RelationsFeed, world: &World) -> anyhow::Result<()> {
+pub(crate) async fn poll(
+    feed: &RelationsFeed,
+    world: &World,
+    signer: &Signer,
+) -> anyhow::Result<()> {
     let as_of = clock::now();
-    let mut source = Source::connect(&feed.base).await?;
+    let mut source = Source::connect(&feed.base, credential(signer)).await?;
     let covers = Covers {
         care_teams: true,
         encounters: true,
@@ -131,11 +154,12 @@ fn path_of(link: &str, base: &Upstream) -> anyhow::Result<String> {
 
 struct Source {
     host: String,
+    credential: String,
     sender: SendRequest<Empty<Bytes>>,
 }
 
 impl Source {
-    async fn connect(upstream: &Upstream) -> anyhow::Result<Self> {
+    async fn connect(upstream: &Upstream, credential: String) -> anyhow::Result<Self> {
         let place = format!("{}:{}", upstream.host, upstream.port);
         let stream = tokio::time::timeout(
             CONNECT_TIMEOUT,
@@ -162,6 +186,7 @@ impl Source {
         };
         Ok(Self {
             host: place,
+            credential,
             sender,
         })
     }
@@ -170,6 +195,7 @@ impl Source {
         let request = Request::get(path)
             .header(HOST, &self.host)
             .header(ACCEPT, "application/fhir+json")
+            .header(gateway::ASSERTION, &self.credential)
             .body(Empty::new())?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;

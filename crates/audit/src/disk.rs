@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 /// A file being written.
@@ -16,6 +16,8 @@ pub(crate) trait DiskFile: Send + Debug {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Makes the contents durable, and the metadata needed to read them.
     fn sync_data(&self) -> io::Result<()>;
+    /// Fails if nobody can find the file any more because its name was removed.
+    fn check_linked(&self) -> io::Result<()>;
 }
 
 /// What changes files.
@@ -54,6 +56,14 @@ impl DiskFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn check_linked(&self) -> io::Result<()> {
+        if self.0.metadata()?.nlink() > 0 {
+            Ok(())
+        } else {
+            Err(io::Error::other("somebody removed it"))
+        }
     }
 }
 

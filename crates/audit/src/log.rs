@@ -157,15 +157,25 @@ struct Owner {
     shared: Arc<Shared>,
     recovery: Recovery,
     threads: Mutex<Threads>,
+    /// Apart from the others: a subscriber may subscribe another one while the log closes.
+    herald: Mutex<HeraldThread>,
 }
 
 #[derive(Debug, Default)]
 struct Threads {
     writer: Option<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
-    herald: Option<JoinHandle<()>>,
     /// Held until everything is written.
     lock: Option<File>,
+}
+
+#[derive(Debug)]
+enum HeraldThread {
+    /// Nobody has subscribed yet.
+    Wanting,
+    Running(JoinHandle<()>),
+    /// The log is closed.
+    Ended,
 }
 
 impl Log {
@@ -236,13 +246,13 @@ impl Log {
         let threads = Threads {
             writer: Some(writer),
             keeper: Some(keeper),
-            herald: None,
             lock: Some(opened.lock),
         };
         let owner = Owner {
             shared: Arc::clone(&shared),
             recovery: opened.recovery,
             threads: Mutex::new(threads),
+            herald: Mutex::new(HeraldThread::Wanting),
         };
         Ok(Self {
             shared,
@@ -311,21 +321,20 @@ impl Log {
     /// Calls `f` for each record after it has become durable, in order, on a thread of the log's own. Subscribers that
     /// are too slow for long miss records; nobody else waits for them.
     pub fn subscribe(&self, f: Box<dyn Fn(&Stored) + Send + Sync>) -> SubscriptionId {
-        let mut threads = self.owner.threads.lock();
-        // No lock: the log is closed already, and nothing will be told any more.
-        if threads.herald.is_none() && threads.lock.is_some() {
+        let mut thread = self.owner.herald.lock();
+        if matches!(*thread, HeraldThread::Wanting) {
             let herald = Arc::clone(&self.shared.herald);
             let spawned = thread::Builder::new()
                 .name("audit-herald".into())
                 .spawn(move || herald.run());
             match spawned {
-                Ok(handle) => threads.herald = Some(handle),
+                Ok(handle) => *thread = HeraldThread::Running(handle),
                 Err(error) => {
                     tracing::error!(%error, "cannot start the thread that tells audit subscribers")
                 }
             }
         }
-        drop(threads);
+        drop(thread);
         self.shared.herald.subscribe(Arc::from(f))
     }
 
@@ -386,9 +395,13 @@ impl Owner {
         self.shared.queue.close();
         join(threads.writer.take());
         join(threads.keeper.take());
-        self.shared.herald.close();
-        join(threads.herald.take());
         threads.lock = None;
+        drop(threads);
+        self.shared.herald.close();
+        let herald = std::mem::replace(&mut *self.herald.lock(), HeraldThread::Ended);
+        if let HeraldThread::Running(handle) = herald {
+            join(Some(handle));
+        }
     }
 }
 

@@ -6,11 +6,12 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::env;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use audit::{Entry, Kind, Log, Options, Reader, prove, verify, verify_proof};
 use common::check;
@@ -53,7 +54,7 @@ fn entry(seed: u64, writer: u64, n: u64) -> Entry {
         header.insert(key.into(), Value::from(value));
     }
     let length = Random(seed ^ writer << 32 ^ n).next();
-    let length = if length % 50 == 0 {
+    let length = if length.is_multiple_of(50) {
         40_000
     } else {
         length % 900
@@ -144,14 +145,10 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         .ok()
         .and_then(|r| r.parse().ok())
         .unwrap_or(15);
-    let clock = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970")
-        .as_nanos();
     let seed = env::var("ASEPSIS_KILL_SEED")
         .ok()
         .and_then(|s| s.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(|| u64::try_from(clock & 0xFFFF_FFFF).expect("masked"));
+    let seed: u64 = seed.unwrap_or_else(|| RandomState::new().hash_one(0) & 0xFFFF_FFFF);
     eprintln!("ASEPSIS_KILL_SEED={seed}, {rounds} rounds");
     let mut random = Random(seed);
     let mut home = tempdir().expect("folder");

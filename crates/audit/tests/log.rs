@@ -546,3 +546,29 @@ fn readers_and_verifiers_work_beside_a_busy_writer() {
     log.close();
     assert_eq!(check(&dir).size, 6000);
 }
+
+#[test]
+fn a_segment_that_somebody_removes_takes_no_acknowledged_record_with_it() {
+    let home = tempdir().expect("folder");
+    let dir = home.path().join("audit");
+    let log = Log::open(&dir, quiet()).expect("made");
+    append(&log, 0..10);
+    log.publish().expect("published");
+    for file in files(&dir).into_iter().filter(|f| f.starts_with("wal")) {
+        fs::remove_file(dir.join(file)).expect("removed");
+    }
+    append(&log, 10..20);
+    let copied = home.path().join("copy");
+    common::copy(&dir, &copied);
+    assert_eq!(check(&copied).size, 20);
+    log.close();
+    assert_eq!(check(&dir).size, 20);
+    // Without its folder the log does not go on as if nothing had happened.
+    let log = Log::open(&dir, quiet()).expect("opened");
+    fs::remove_dir_all(&dir).expect("removed");
+    assert!(matches!(
+        log.append(entry(0)).wait(),
+        Err(Unavailable::Storage(_))
+    ));
+    assert!(matches!(log.state(), State::Failing(_)));
+}

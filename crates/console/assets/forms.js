@@ -16,6 +16,18 @@
     for (const button of document.querySelectorAll("form[method=post] button")) button.disabled = false;
   });
 
+  // The sample sign-in proposes a device that stands where the person works.
+  for (const chooser of document.querySelectorAll("select[data-proposes]")) {
+    const other = document.getElementById(chooser.dataset.proposes);
+    const propose = () => {
+      const unit = chooser.selectedOptions[0]?.dataset.unit;
+      const near = unit && [...other.options].find((option) => option.dataset.unit === unit);
+      if (near) other.value = near.value;
+    };
+    chooser.addEventListener("change", propose);
+    propose();
+  }
+
   // Filters apply as soon as they are chosen.
   for (const form of document.querySelectorAll("form[data-filters]")) {
     form.addEventListener("change", () => form.requestSubmit());

@@ -276,7 +276,7 @@ impl Shared {
             .parts
             .live
             .newest(stream::ROWS_FIRST, |s| filter.keeps(s, &world));
-        let rows: Vec<views::Row> = seen.iter().map(|s| reading::row(s, &world)).collect();
+        let rows = views::rows(seen.iter().map(|s| reading::row(s, &world)).collect(), true);
         let mut applications: Vec<String> = self
             .parts
             .applications

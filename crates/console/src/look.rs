@@ -120,10 +120,10 @@ pub(crate) fn outcome(outcome: Outcome) -> Markup {
     badge(outcome.as_str(), shape, outcome_words(outcome))
 }
 
-/// A badge for records that are not decisions.
-pub(crate) fn event(words: &str) -> Markup {
+/// A badge for records that are not decisions; `class` is an outcome's name where one colour fits, or `event`.
+pub(crate) fn event(class: &str, words: &str) -> Markup {
     badge(
-        "event",
+        class,
         "M8 4.5v4l2.5 1.8M2 8a6 6 0 1 0 12 0A6 6 0 1 0 2 8",
         words,
     )
@@ -175,7 +175,7 @@ pub(crate) fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(c);
@@ -183,9 +183,14 @@ pub(crate) fn number(n: u64) -> String {
     out
 }
 
-/// A reason code or another machine word in words: `not-on-care-team` becomes `not on care team`.
+/// A reason code or another machine word in words: `it_administrator` becomes `IT administrator`.
 pub(crate) fn plain(word: &str) -> String {
-    word.replace(['_', '-'], " ")
+    let words: Vec<&str> = word
+        .split(['_', '-', ' '])
+        .filter(|w| !w.is_empty())
+        .map(|w| if w == "it" { "IT" } else { w })
+        .collect();
+    words.join(" ")
 }
 
 /// Text that maud already escaped, for joining fragments.
@@ -220,6 +225,8 @@ mod tests {
 
     #[test]
     fn numbers_and_times_read_well() {
+        assert_eq!(plain("it_administrator"), "IT administrator");
+        assert_eq!(plain("not-on-care-team"), "not on care team");
         assert_eq!(number(7), "7");
         assert_eq!(number(1_234_567), "1\u{202f}234\u{202f}567");
         let now = Timestamp::from_millis(10_000_000);

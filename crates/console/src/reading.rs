@@ -117,6 +117,26 @@ pub(crate) fn kind_words(kind: Kind) -> &'static str {
     }
 }
 
+/// The colour of such a record: an outcome's name where it calls for attention.
+pub(crate) fn kind_class(kind: Kind) -> &'static str {
+    match kind {
+        Kind::BreakGlass => "break_glass",
+        Kind::StepUp => "step_up",
+        Kind::SignInFailed | Kind::Malformed | Kind::Gap => "deny",
+        Kind::Started
+        | Kind::Stopped
+        | Kind::Decision
+        | Kind::Disclosure
+        | Kind::StreamOpened
+        | Kind::StreamClosed
+        | Kind::SignIn
+        | Kind::SignOut
+        | Kind::SessionEnded
+        | Kind::PolicyLoaded
+        | Kind::Administration => "event",
+    }
+}
+
 /// A sentence for a record that is no decision.
 pub(crate) fn event_sentence(stored: &Stored) -> String {
     let text = |name: &str| header_text(stored, name).map(look::plain);
@@ -202,7 +222,9 @@ pub(crate) fn row(stored: &Stored, world: &Snapshot) -> Row {
         record: stored.id,
         at: stored.at,
         outcome: outcome(stored),
-        kind: kind_words(stored.kind).to_owned(),
+        kind: kind_words(stored.kind),
+        kind_class: kind_class(stored.kind),
+        times: 1,
         shadowed: shadowed(stored),
         person: person.map(|p| name_of(world, &p)).unwrap_or_default(),
         application: header_text(stored, "application")

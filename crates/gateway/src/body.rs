@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -85,40 +85,38 @@ pub(crate) struct ClientBody {
     patience: Patience,
     watch: Arc<Watch>,
     /// Told when the body has come to its end.
-    drained: Arc<AtomicUsize>,
+    drained: Arc<AtomicBool>,
 }
 
-/// Values of [`ClientBody::drained`].
-const UNREAD: usize = 0;
-const DRAINED: usize = 1;
-
 /// Lets the road of a request know whether the client's body was read to its end.
-#[derive(Clone)]
-pub(crate) struct Drained(Arc<AtomicUsize>);
+pub(crate) struct Drained(Option<Arc<AtomicBool>>);
 
 impl Drained {
     pub(crate) fn yes(&self) -> bool {
-        self.0.load(Ordering::Acquire) == DRAINED
+        self.0
+            .as_ref()
+            .is_none_or(|drained| drained.load(Ordering::Acquire))
     }
 }
 
 impl ClientBody {
-    pub(crate) fn new(inner: Incoming, idle: Duration, watch: Arc<Watch>) -> (Self, Drained) {
-        let state = if inner.is_end_stream() {
-            DRAINED
-        } else {
-            UNREAD
+    /// The body of a request; `None` if it has none.
+    pub(crate) fn new(
+        inner: Incoming,
+        idle: Duration,
+        watch: &Arc<Watch>,
+    ) -> (Option<Self>, Drained) {
+        if inner.is_end_stream() {
+            return (None, Drained(None));
+        }
+        let drained = Arc::new(AtomicBool::new(false));
+        let body = Self {
+            inner,
+            patience: Patience::new(idle),
+            watch: watch.clone(),
+            drained: drained.clone(),
         };
-        let drained = Arc::new(AtomicUsize::new(state));
-        (
-            Self {
-                inner,
-                patience: Patience::new(idle),
-                watch,
-                drained: drained.clone(),
-            },
-            Drained(drained),
-        )
+        (Some(body), Drained(Some(drained)))
     }
 
     /// Reads the body whole, up to `max` bytes.
@@ -178,13 +176,13 @@ impl HttpBody for ClientBody {
                         continue;
                     }
                     if this.inner.is_end_stream() {
-                        this.drained.store(DRAINED, Ordering::Release);
+                        this.drained.store(true, Ordering::Release);
                     }
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyFault::Broken(error)))),
                 Poll::Ready(None) => {
-                    this.drained.store(DRAINED, Ordering::Release);
+                    this.drained.store(true, Ordering::Release);
                     Poll::Ready(None)
                 }
                 Poll::Pending if this.patience.poll_exhausted(cx) => {

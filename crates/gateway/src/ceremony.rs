@@ -1,7 +1,7 @@
 //! The gateway's own few addresses on every application's host, and the way to the sign-in origin.
 //!
-//! `/.asepsis/callback` takes the code with which a person comes back from signing in, `/.asepsis/sign-out` ends the
-//! session everywhere. Nothing below `/.asepsis` ever reaches an upstream.
+//! `/.asepsis/callback` takes the code with which a person comes back from signing in, `/.asepsis/whoami` tells a page
+//! who is signed in, `/.asepsis/sign-out` ends the session everywhere. Nothing below `/.asepsis` ever reaches an upstream.
 //!
 //! Where the person wanted to go may name a patient, so it is never put into a URL of ours: it waits in a cookie of the
 //! application's own host.
@@ -16,7 +16,7 @@ use identity::{BrowserHash, Live, ReturnPath, Secret};
 use serde_json::Map;
 
 use crate::answer::{Answer, bare, see_other};
-use crate::body::Body;
+use crate::body::{Body, full};
 use crate::gateway::{Place, Shared, Site};
 use crate::pages::NoticeKind;
 use crate::road::{SESSION_COOKIE, TRANSACTION, Trip};
@@ -43,7 +43,8 @@ pub(crate) async fn serve(trip: Trip<'_>, site: &Site) -> Response<Body> {
     match trip.head.path.as_str() {
         "/.asepsis/callback" if trip.head.method == Method::GET => callback(&trip, site).await,
         "/.asepsis/sign-out" if trip.head.method == Method::POST => sign_out(&trip, site).await,
-        "/.asepsis/callback" | "/.asepsis/sign-out" => {
+        "/.asepsis/whoami" if trip.head.method == Method::GET => whoami(&trip, site),
+        "/.asepsis/callback" | "/.asepsis/sign-out" | "/.asepsis/whoami" => {
             trip.malformed(StatusCode::METHOD_NOT_ALLOWED, "method-not-served", None)
                 .await
         }
@@ -176,6 +177,32 @@ async fn callback_failed(trip: &Trip<'_>, site: &Site) -> Response<Body> {
     }
     answer.continue_url = Some(format!("{}/", trip.origin));
     answer.draw(trip.pages(), &trip.access_url())
+}
+
+/// Tells an application's page who is signed in: the subject's own name, roles, device and session, and nothing else.
+fn whoami(trip: &Trip<'_>, site: &Site) -> Response<Body> {
+    let Some(live) = trip.session(&site.audience) else {
+        return bare(StatusCode::UNAUTHORIZED);
+    };
+    let snapshot = trip.shared.world.load();
+    let person = snapshot.person(live.person());
+    let device = live.device().and_then(|id| snapshot.device(id));
+    let body = serde_json::json!({
+        "person": live.person(),
+        "name": person.map(|p| p.name.as_str()),
+        "roles": person.map(|p| p.roles.as_slice()),
+        "units": person.map(|p| p.units.as_slice()),
+        "device": device.map(|d| serde_json::json!({ "name": d.name, "unit": d.unit })),
+        "purpose": live.purpose(),
+        "session_expires": live.expires(),
+    });
+    let mut response = bare(StatusCode::OK);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    *response.body_mut() = full(body.to_string());
+    response
 }
 
 async fn sign_out(trip: &Trip<'_>, site: &Site) -> Response<Body> {

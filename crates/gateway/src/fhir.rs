@@ -180,9 +180,6 @@ async fn read_body(trip: &mut Trip<'_>, service: &grammar::Service) -> Result<Re
     let Some(body) = trip.body.take() else {
         return Ok(empty);
     };
-    if http_body::Body::is_end_stream(&body) {
-        return Ok(empty);
-    }
     if !grammar::needs_body(service, &trip.head) {
         return Err(Unread::Misplaced);
     }
@@ -324,11 +321,7 @@ impl Errand<'_, '_> {
             &answered.body,
             &mut |resource| jury.judge(resource),
         );
-        let Verdicts {
-            obliged,
-            refusal,
-            reasons,
-        } = jury.into_verdicts();
+        let mut verdicts = jury.into_verdicts();
         self.trip.lap.mark(Stage::Filter);
         let judged = match judged {
             Ok(judged) => judged,
@@ -341,33 +334,30 @@ impl Errand<'_, '_> {
         let of_one =
             matches!(classified.response, ResponseShape::Single { .. }) || names_one(&classified);
         if of_one && judged.released.is_empty() {
-            match refusal {
+            match verdicts.refusal.take() {
                 Some(refusal) => {
                     return self.refuse_one(&snapshot, &refusal, recorded.id()).await;
                 }
                 // Not refused, but kept back: a document on a private device, or something that is no resource.
                 None if !judged.withheld.is_empty() => {
-                    let code = reasons.first().map_or("unjudgeable", SmolStr::as_str);
+                    let code = verdicts
+                        .reasons
+                        .first()
+                        .map_or("unjudgeable", SmolStr::as_str);
                     return self.withhold_all(recorded, code).await;
                 }
                 None => {}
             }
         }
-        let released = !judged.released.is_empty();
-        if released || !judged.withheld.is_empty() {
+        if !judged.released.is_empty() || !judged.withheld.is_empty() {
             let disclosed = self
-                .disclose(
-                    recorded,
-                    &judged.released,
-                    &judged.withheld,
-                    &reasons,
-                    obliged,
-                )
+                .disclose(recorded, &judged.released, &judged.withheld, &verdicts)
                 .await;
             if let Err(error) = disclosed {
                 return self.trip.cannot_record(&error);
             }
         }
+        let obliged = verdicts.obliged;
         let body = if obliged.no_download {
             answer::without_attachments(&judged.body)
         } else {
@@ -522,10 +512,12 @@ struct Verdicts {
     refusal: Option<Decision>,
     /// Codes of why resources were withheld, each once.
     reasons: Vec<SmolStr>,
+    /// Obligations of those released, each once.
+    obligations: Vec<SmolStr>,
 }
 
-/// Reasons listed in one record; a response has few, however many resources it has.
-const REASONS_MAX: usize = 16;
+/// Reasons, and obligations, listed in one record; a response has few, however many resources it has.
+const LISTED_MAX: usize = 16;
 
 impl<'j> Jury<'j> {
     fn new(errand: &Errand<'_, '_>, snapshot: &'j Snapshot, permit: &'j Permit) -> Self {
@@ -537,6 +529,7 @@ impl<'j> Jury<'j> {
                 obliged: oblige_of(permit.ruling()),
                 refusal: None,
                 reasons: Vec::new(),
+                obligations: Vec::new(),
             },
         }
     }
@@ -555,28 +548,30 @@ impl<'j> Jury<'j> {
                 let obliged = oblige_of(permit.ruling());
                 let kept = obliged.no_download || self.verdicts.obliged.no_download;
                 if kept && matches!(resource.resource_type.as_str(), "Binary" | "Media") {
-                    self.reason("no-download");
+                    list(&mut self.verdicts.reasons, "no-download");
                     return Verdict::Withhold;
                 }
                 self.verdicts.obliged = self.verdicts.obliged.and(obliged);
+                for obligation in permit.ruling().obligations() {
+                    list(&mut self.verdicts.obligations, &obligation.name);
+                }
                 Verdict::Release
             }
             Err(refused) => {
-                self.reason(&refused.ruling().reason().code.clone());
+                list(&mut self.verdicts.reasons, &refused.ruling().reason().code);
                 self.verdicts.refusal.get_or_insert(refused);
                 Verdict::Withhold
             }
         }
     }
 
-    fn reason(&mut self, code: &str) {
-        let reasons = &mut self.verdicts.reasons;
-        if reasons.len() < REASONS_MAX && !reasons.iter().any(|r| r == code) {
-            reasons.push(code.into());
-        }
-    }
-
     fn into_verdicts(self) -> Verdicts {
         self.verdicts
+    }
+}
+
+fn list(codes: &mut Vec<SmolStr>, code: &str) {
+    if codes.len() < LISTED_MAX && !codes.iter().any(|c| c == code) {
+        codes.push(code.into());
     }
 }

@@ -307,6 +307,12 @@ where
             outcome = connection.as_mut() => return Some(outcome),
             () = alarm.as_mut() => match patience(watch, limits) {
                 Some(left) => alarm.as_mut().reset(Instant::now() + left),
+                None if watch.phase() == Phase::Idle && !draining => {
+                    // A client that is about to ask is told that this connection takes no more.
+                    draining = true;
+                    drain(connection.as_mut());
+                    alarm.as_mut().reset(Instant::now() + limits.head);
+                }
                 None => {
                     tracing::debug!(phase = ?watch.phase(), "a connection was too slow and is closed");
                     return None;

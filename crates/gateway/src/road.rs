@@ -1,50 +1,44 @@
 //! The road of a request: canonical form, application, session, decision, record, upstream, client.
 
+mod inside;
+mod obligation;
+mod web;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Kind, Unavailable};
-use clinical::http::{Head, Received, canonicalize, strip_cookies};
-use domain::request::{Body as MessageBody, Message};
-use domain::resource::ConsoleArea;
-use domain::{Action, CanonicalRequest, RecordId, Resource, Target, Timestamp};
+use clinical::http::{Head, Received, canonicalize};
+use domain::request::Message;
+use domain::{CanonicalRequest, RecordId, Target, Timestamp};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use identity::{Audience, CeremonyKind, Live, ReturnPath};
-use policy::{Decision, Permit, Ruling};
+use policy::{Decision, Permit};
 use serde_json::{Map, Value};
 
-use crate::answer::{self, Answer, bare, status_of};
-use crate::body::{Body, BodyFault, BoxError, ClientBody};
+use crate::answer::{Answer, status_of};
+use crate::body::{Body, BodyFault, ClientBody};
 use crate::ceremony;
-use crate::endpoint::{Endpoint, Origin, Visit};
+use crate::endpoint::Origin;
 use crate::fhir;
-use crate::forward::{CameFrom, NOTICE, Own, clean_response, is_own_cookie, request_of};
-use crate::gateway::{Destination, Place, PlaceKind, Shared};
-use crate::guard::{Active, Phase};
+use crate::forward::{CameFrom, Own};
+use crate::gateway::{Place, PlaceKind, Shared};
+use crate::guard::Active;
 use crate::listener::Peer;
 use crate::pages::NoticeKind;
-use crate::record::Recorded;
-use crate::response::{Ending, Released};
 use crate::stages::{Lap, Stage};
-use crate::upgrade;
-use crate::upstream::{Pool, UpstreamBody, UpstreamError};
+use crate::upstream::UpstreamError;
 
-use http_body_util::BodyExt;
+pub(crate) use obligation::{Obliged, oblige_of};
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The session cookie of an application.
 pub(crate) const SESSION_COOKIE: &str = "__Host-asepsis";
-/// The session cookie of the access origin.
-const ACCESS_COOKIE: &str = "__Host-asepsis-access";
-
-/// The text that must accompany records of a substance use programme (42 CFR 2.32, short form).
-const CONSENT_NOTICE: &str =
-    "42 CFR part 2 prohibits unauthorized use or disclosure of these records.";
 
 /// Takes one request down the road and returns what the client gets.
 pub(crate) async fn travel(
@@ -56,7 +50,7 @@ pub(crate) async fn travel(
     let http1 = request.version() <= Version::HTTP_11;
     let (mut parts, incoming) = request.into_parts();
     let client_upgrade = parts.extensions.remove::<OnUpgrade>();
-    let (body, drained) = ClientBody::new(incoming, shared.limits.body_idle, peer.watch.clone());
+    let (body, drained) = ClientBody::new(incoming, shared.limits.body_idle, &peer.watch);
     let (mut response, close) = match receive(shared, peer, &parts).await {
         Err(turned_away) => turned_away,
         Ok((head, lap)) => {
@@ -68,7 +62,7 @@ pub(crate) async fn travel(
                 wants_page: wants_page(&head.headers),
                 head,
                 now: lap.now,
-                body: Some(body),
+                body,
                 client_upgrade,
                 active: Some(active),
                 lap: lap.lap,
@@ -196,18 +190,14 @@ async fn hostile(
     );
     match recorded {
         Ok(record) => answer.record = record,
-        Err(error) => return cannot_record(shared, &error, pages),
+        Err(error) => return cannot_record(&error, pages),
     }
     answer.draw(pages, "/")
 }
 
-fn cannot_record(
-    shared: &Shared,
-    error: &Unavailable,
-    pages: Option<&dyn crate::pages::Pages>,
-) -> Response<Body> {
+/// Says that nothing goes on because nothing can be recorded.
+fn cannot_record(error: &Unavailable, pages: Option<&dyn crate::pages::Pages>) -> Response<Body> {
     tracing::error!(%error, "the audit log takes no record; requests are refused");
-    let _ = shared;
     let mut response = Answer::new(
         NoticeKind::CannotRecord,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -294,14 +284,14 @@ impl<'a> Trip<'a> {
                 self.page(place, live, target).await
             }
             PlaceKind::Console => {
-                let target = console_target(place, &self.head);
+                let target = inside::console_target(place, &self.head);
                 self.page(place, live, target).await
             }
         }
     }
 
     /// The session that the request's cookie opens, if it is asked from the device that the session belongs to.
-    fn session(&self, audience: &Audience) -> Option<Live> {
+    pub(crate) fn session(&self, audience: &Audience) -> Option<Live> {
         let live = self.cookie(SESSION_COOKIE).and_then(|cookie| {
             self.shared
                 .sessions
@@ -331,11 +321,7 @@ impl<'a> Trip<'a> {
             self.head.method,
             Method::GET | Method::HEAD | Method::OPTIONS
         );
-        let has_body = self
-            .body
-            .as_ref()
-            .is_some_and(|b| !http_body::Body::is_end_stream(b));
-        if safe && has_body {
+        if safe && self.body.is_some() {
             let refused = self
                 .malformed(StatusCode::BAD_REQUEST, "body-on-safe-method", Some(place))
                 .await;
@@ -426,7 +412,7 @@ impl<'a> Trip<'a> {
     }
 
     pub(crate) fn cannot_record(&self, error: &Unavailable) -> Response<Body> {
-        cannot_record(self.shared, error, self.pages())
+        cannot_record(error, self.pages())
     }
 
     /// What reading the client's body failed with, as an answer.
@@ -529,7 +515,8 @@ impl<'a> Trip<'a> {
 
     /// Where a person comes back to after a ceremony. A form that was sent is not sent again.
     pub(crate) fn return_path(&self) -> ReturnPath {
-        if self.head.method != Method::GET {
+        // A program's address is nothing that a person should land on.
+        if self.head.method != Method::GET || !self.wants_page {
             return ReturnPath::root();
         }
         match &self.head.query {
@@ -588,387 +575,10 @@ impl<'a> Trip<'a> {
         Answer::new(NoticeKind::UpstreamFailed, status, code, sentence)
             .draw(self.pages(), &self.access_url())
     }
-
-    /// The road of a plain web application or the console: judged whole before it is forwarded.
-    async fn page(mut self, place: &Place, live: Live, target: Target) -> Response<Body> {
-        let shared = self.shared;
-        let mut headers = std::mem::take(&mut self.head.headers);
-        strip_cookies(&mut headers, is_own_cookie);
-        if let Some(protocol) = &self.head.upgrade {
-            match HeaderValue::try_from(protocol.as_str()) {
-                Ok(protocol) => headers.insert(header::UPGRADE, protocol),
-                Err(_) => return bare(StatusCode::BAD_REQUEST),
-            };
-        }
-        let body = match (&place.target, self.body.take()) {
-            (Destination::Internal(_), Some(body)) => {
-                let max = shared.limits.internal_request_max;
-                match body.read_whole(max, &shared.budget).await {
-                    Ok((bytes, _)) if bytes.is_empty() => MessageBody::Empty,
-                    Ok((bytes, _)) => MessageBody::Whole(bytes),
-                    Err(fault) => {
-                        self.head.headers = headers;
-                        return self.body_failed(&fault, place).await;
-                    }
-                }
-            }
-            (_, Some(body)) if http_body::Body::is_end_stream(&body) => MessageBody::Empty,
-            (Destination::Http { .. }, Some(body)) => {
-                let length = http_body::Body::size_hint(&body).exact();
-                self.body = Some(body);
-                MessageBody::Streamed(length)
-            }
-            (_, None) => MessageBody::Empty,
-        };
-        let message = Message {
-            application: place.id.clone(),
-            method: self.head.method.clone(),
-            path: self.head.path.clone(),
-            query: self.head.query.clone(),
-            headers,
-            body,
-        };
-        let question = self.question(&live, vec![target], message);
-        self.lap.mark(Stage::Classify);
-        let permit = match self.judge(question) {
-            Ok(permit) => permit,
-            Err(decision) => {
-                self.lap.mark(Stage::Decide);
-                return self.refuse(place, &live, &decision, None, None).await;
-            }
-        };
-        self.lap.mark(Stage::Decide);
-        match &place.target {
-            Destination::Internal(endpoint) => {
-                Box::pin(self.inside(place, live, permit, endpoint)).await
-            }
-            Destination::Http { pool, host } if self.head.upgrade.is_some() => {
-                Box::pin(self.switch(place, live, permit, pool, host.as_ref())).await
-            }
-            Destination::Http { pool, host } => {
-                self.through(place, live, permit, pool, host.as_ref()).await
-            }
-        }
-    }
-
-    /// Forwards a permitted request and releases the response once the record is durable.
-    async fn through(
-        mut self,
-        place: &Place,
-        live: Live,
-        permit: Permit,
-        pool: &Arc<Pool>,
-        host: Option<&HeaderValue>,
-    ) -> Response<Body> {
-        let shared = self.shared;
-        let mut streamed = self.body.take().map(Box::new);
-        let own = match self.own(place, host, &live) {
-            Ok(own) => own,
-            Err(status) => return bare(status),
-        };
-        let may_repeat = streamed.is_none()
-            && matches!(
-                self.head.method,
-                Method::GET | Method::HEAD | Method::OPTIONS
-            );
-        let submitted = shared.recorder.submit(permit);
-        self.lap.mark(Stage::Record);
-        let forwarded = submitted
-            .forward(async |forward| {
-                pool.exchange(|| request_of(forward, &own, streamed.take()), may_repeat)
-                    .await
-            })
-            .await;
-        self.lap.mark(Stage::Upstream);
-        let (recorded, response) = match forwarded {
-            Err(error) => return self.cannot_record(&error),
-            Ok((_, Err(error))) => return self.upstream_failed(place, &error),
-            Ok((recorded, Ok(response))) => (recorded, response),
-        };
-        self.release(place, live, recorded, response).await
-    }
-
-    async fn release(
-        mut self,
-        place: &Place,
-        live: Live,
-        recorded: Recorded,
-        response: Response<UpstreamBody>,
-    ) -> Response<Body> {
-        let shared = self.shared;
-        let (mut head, mut body) = response.into_parts();
-        clean_response(&mut head.headers);
-        oblige(recorded.permit().ruling(), &mut head.headers);
-        head.headers
-            .insert(answer::RECORD, HeaderValue::from(recorded.id().0));
-        let until = recorded.permit().valid_until().min(live.expires());
-        let Some(active) = self.active.take() else {
-            return bare(StatusCode::INTERNAL_SERVER_ERROR);
-        };
-        let events = is_event_stream(&head.headers);
-        if events {
-            body.without_idle_limit();
-        }
-        let released = Released::new(body, shared, &live, until, active);
-        let released = if events {
-            match self.event_stream(place, &live, &recorded, released).await {
-                Ok(released) => released,
-                Err(error) => return self.cannot_record(&error),
-            }
-        } else {
-            released
-        };
-        self.lap.mark(Stage::Filter);
-        Response::from_parts(head, released.boxed_unsync())
-    }
-
-    async fn event_stream<B>(
-        &self,
-        place: &Place,
-        live: &Live,
-        recorded: &Recorded,
-        released: Released<B>,
-    ) -> Result<Released<B>, Unavailable> {
-        let ending = Ending::new(
-            self.shared,
-            live,
-            place.id.as_str(),
-            recorded.id(),
-            "events",
-        );
-        ending.opened().await?;
-        Ok(released.streaming(ending))
-    }
-
-    /// Opens an upgraded connection: recorded first, opened second, carried third.
-    async fn switch(
-        mut self,
-        place: &Place,
-        live: Live,
-        permit: Permit,
-        pool: &Arc<Pool>,
-        host: Option<&HeaderValue>,
-    ) -> Response<Body> {
-        let shared = self.shared;
-        let Some(client) = self.client_upgrade.take() else {
-            return self
-                .malformed(StatusCode::BAD_REQUEST, "upgrade-not-possible", Some(place))
-                .await;
-        };
-        let own = match self.own(place, host, &live) {
-            Ok(own) => own,
-            Err(status) => return bare(status),
-        };
-        let forwarded = shared
-            .recorder
-            .submit(permit)
-            .forward(async |forward| {
-                let request = request_of(forward, &own, None)?;
-                pool.upgrade(request).await
-            })
-            .await;
-        let (recorded, mut response) = match forwarded {
-            Err(error) => return self.cannot_record(&error),
-            Ok((_, Err(error))) => return self.upstream_failed(place, &error),
-            Ok((recorded, Ok(response))) => (recorded, response),
-        };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let (mut head, body) = response.into_parts();
-            clean_response(&mut head.headers);
-            let until = recorded.permit().valid_until().min(live.expires());
-            let Some(active) = self.active.take() else {
-                return bare(StatusCode::INTERNAL_SERVER_ERROR);
-            };
-            let body = body
-                .map_frame(|frame| frame)
-                .map_err(|error| -> BoxError { error.into() });
-            let released = Released::new(body, shared, &live, until, active);
-            return Response::from_parts(head, released.boxed_unsync());
-        }
-        let switched = response
-            .headers()
-            .get(header::UPGRADE)
-            .and_then(|p| p.to_str().ok())
-            .map(str::to_owned);
-        if switched.as_deref().map(str::to_ascii_lowercase) != self.head.upgrade {
-            return self.upstream_failed(place, &UpstreamError::UnaskedUpgrade);
-        }
-        let ending = Ending::new(shared, &live, place.id.as_str(), recorded.id(), "upgrade");
-        if let Err(error) = ending.opened().await {
-            return self.cannot_record(&error);
-        }
-        let until = recorded.permit().valid_until().min(live.expires());
-        let lease = shared.streams.open(&live, until, shared.clock.clone());
-        let upstream = hyper::upgrade::on(&mut response);
-        self.peer.watch.enter(Phase::Tunnel);
-        upgrade::carry(
-            self.peer.clone(),
-            client,
-            upstream,
-            lease,
-            ending,
-            shared.limits.upstream_idle,
-        );
-        let mut headers = std::mem::take(response.headers_mut());
-        clean_response(&mut headers);
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        if let Some(Ok(protocol)) = self.head.upgrade.as_deref().map(HeaderValue::try_from) {
-            headers.insert(header::UPGRADE, protocol);
-        }
-        let mut answer = Response::new(crate::body::empty());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *answer.headers_mut() = headers;
-        answer
-    }
-
-    /// Answers from inside the program: the permit is on record before the endpoint sees the request.
-    async fn inside(
-        mut self,
-        place: &Place,
-        live: Live,
-        permit: Permit,
-        endpoint: &Arc<dyn Endpoint>,
-    ) -> Response<Body> {
-        let shared = self.shared;
-        let submitted = shared.recorder.submit(permit);
-        self.lap.mark(Stage::Record);
-        let recorded = match submitted.durable().await {
-            Ok(recorded) => recorded,
-            Err(error) => return self.cannot_record(&error),
-        };
-        let until = recorded.permit().valid_until().min(live.expires());
-        let Some(message) = recorded.permit().request().message.as_ref() else {
-            return bare(StatusCode::INTERNAL_SERVER_ERROR);
-        };
-        let request = match visiting(message) {
-            Ok(request) => request,
-            Err(_) => return bare(StatusCode::BAD_REQUEST),
-        };
-        let about = (recorded.id(), oblige_of(recorded.permit().ruling()));
-        let visit = Visit {
-            request,
-            cookies: Vec::new(),
-            session: Some(live.clone()),
-            device: self.peer.device.clone(),
-            peer: self.peer.address,
-            secure: self.peer.secure,
-            origin: self.origin.clone(),
-            now: self.now,
-            permit: Some(recorded),
-        };
-        let mut response = answer::numbered(endpoint.call(visit).await, about.0);
-        self.lap.mark(Stage::Upstream);
-        about.1.apply(response.headers_mut());
-        let Some(active) = self.active.take() else {
-            return bare(StatusCode::INTERNAL_SERVER_ERROR);
-        };
-        let events = is_event_stream(response.headers());
-        let (head, body) = response.into_parts();
-        let released = Released::new(body, shared, &live, until, active);
-        let released = if events {
-            let ending = Ending::new(shared, &live, place.id.as_str(), about.0, "events");
-            if let Err(error) = ending.opened().await {
-                return self.cannot_record(&error);
-            }
-            released.streaming(ending)
-        } else {
-            released
-        };
-        Response::from_parts(head, released.boxed_unsync())
-    }
-
-    /// The sign-in origin: not judged, because here people become somebody who can be judged.
-    async fn access(mut self) -> Response<Body> {
-        let shared = self.shared;
-        let session = self.cookie(ACCESS_COOKIE).and_then(|cookie| {
-            shared
-                .sessions
-                .resolve(cookie, &Audience::Access, self.now)
-                .ok()
-        });
-        let body = match self.body.take() {
-            None => MessageBody::Empty,
-            Some(body) => {
-                let max = shared.limits.internal_request_max;
-                match body.read_whole(max, &shared.budget).await {
-                    Ok((bytes, _)) => MessageBody::Whole(bytes),
-                    Err(fault) => {
-                        let (status, code) = match fault {
-                            BodyFault::TooLarge(_) => {
-                                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large")
-                            }
-                            BodyFault::Idle
-                            | BodyFault::Crowded
-                            | BodyFault::Framing(_)
-                            | BodyFault::Broken(_)
-                            | BodyFault::Upstream(_) => (StatusCode::BAD_REQUEST, "body-broke-off"),
-                        };
-                        return self.malformed(status, code, None).await;
-                    }
-                }
-            }
-        };
-        let message = Message {
-            application: domain::ApplicationId::from("access"),
-            method: self.head.method.clone(),
-            path: std::mem::take(&mut self.head.path),
-            query: self.head.query.take(),
-            headers: std::mem::take(&mut self.head.headers),
-            body,
-        };
-        let Ok(request) = visiting(&message) else {
-            return bare(StatusCode::BAD_REQUEST);
-        };
-        let visit = Visit {
-            request,
-            cookies: std::mem::take(&mut self.head.cookies),
-            session,
-            device: self.peer.device.clone(),
-            peer: self.peer.address,
-            secure: self.peer.secure,
-            origin: self.origin.clone(),
-            now: self.now,
-            permit: None,
-        };
-        shared.access.endpoint.call(visit).await
-    }
 }
 
-fn visiting(message: &Message) -> Result<Request<bytes::Bytes>, http::Error> {
-    let uri = match &message.query {
-        None => http::Uri::try_from(message.path.as_str())?,
-        Some(query) => http::Uri::try_from(format!("{}?{query}", message.path))?,
-    };
-    let body = match &message.body {
-        MessageBody::Whole(bytes) => bytes.clone(),
-        MessageBody::Empty | MessageBody::Streamed(_) => bytes::Bytes::new(),
-    };
-    let mut request = Request::new(body);
-    *request.method_mut() = message.method.clone();
-    *request.uri_mut() = uri;
-    *request.headers_mut() = message.headers.clone();
-    Ok(request)
-}
-
-fn console_target(place: &Place, head: &Head) -> Target {
-    let below = head
-        .path
-        .strip_prefix(place.path.trim_end_matches('/'))
-        .unwrap_or(&head.path);
-    let area = below
-        .split('/')
-        .find(|segment| !segment.is_empty())
-        .unwrap_or("decisions");
-    let action = match head.method {
-        Method::GET | Method::HEAD => Action::ConsoleView,
-        _ => Action::ConsoleChange,
-    };
-    Target {
-        action,
-        resource: Resource::Console(ConsoleArea { area: area.into() }),
-    }
-}
+/// How long a browser has to come back from the sign-in page.
+pub(crate) const TRANSACTION: Duration = Duration::from_secs(600);
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers
@@ -979,51 +589,3 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
                 .is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
         })
 }
-
-/// The obligations that are the gateway's to fulfil.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Obliged {
-    /// Content is shown, not kept.
-    pub(crate) no_download: bool,
-    /// A notice goes with it.
-    pub(crate) consent_notice: bool,
-}
-
-/// What a ruling obliges the gateway to.
-pub(crate) fn oblige_of(ruling: &Ruling) -> Obliged {
-    Obliged {
-        no_download: ruling.obliges("no_download"),
-        consent_notice: ruling.obliges("attach_consent_notice"),
-    }
-}
-
-impl Obliged {
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            no_download: self.no_download || other.no_download,
-            consent_notice: self.consent_notice || other.consent_notice,
-        }
-    }
-
-    pub(crate) fn apply(self, headers: &mut HeaderMap) {
-        if self.no_download {
-            headers.insert(
-                header::CONTENT_DISPOSITION,
-                HeaderValue::from_static("inline"),
-            );
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
-        if self.consent_notice {
-            headers.insert(NOTICE, HeaderValue::from_static(CONSENT_NOTICE));
-        }
-    }
-}
-
-fn oblige(ruling: &Ruling, headers: &mut HeaderMap) {
-    if !ruling.obligations().is_empty() {
-        oblige_of(ruling).apply(headers);
-    }
-}
-
-/// How long a browser has to come back from the sign-in page.
-pub(crate) const TRANSACTION: Duration = Duration::from_secs(600);

@@ -225,7 +225,11 @@ fn comparable(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<_> = reply
         .headers
         .iter()
-        .filter(|(name, _)| !name.eq_ignore_ascii_case("date"))
+        .filter(|(name, _)| {
+            !["date", "x-asepsis-record"]
+                .iter()
+                .any(|n| name.eq_ignore_ascii_case(n))
+        })
         .map(|(name, value)| {
             // The length differs only by the number of digits of the record.
             let value = if name.eq_ignore_ascii_case("content-length") {
@@ -682,4 +686,64 @@ async fn too_large_writes_are_refused_before_they_are_read() {
     let reply = write(&world, &cookie, "POST /fhir/Observation", &large).await;
     assert_eq!(reply.status, 413, "{}", reply.text());
     assert_eq!(world.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn the_notice_goes_with_the_records_it_belongs_to() {
+    let world = World::new().await;
+    let store = serve(&world).await;
+    store.lock().insert(
+        "Observation/own".to_owned(),
+        labelled(observation("own", OWN_PATIENT), "ETH"),
+    );
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 403, "without consent: {}", reply.text());
+    let mut consenting = (**world.world.load()).clone();
+    let mut facts = (**consenting.patient(&OWN_PATIENT.into()).expect("known")).clone();
+    facts.consents.push(domain::relation::Consent {
+        effect: domain::relation::ConsentEffect::Permit,
+        people: Vec::new(),
+        labels: [domain::Sensitivity::SubstanceUse].into_iter().collect(),
+        ends: domain::Timestamp::FOREVER,
+    });
+    consenting.set_patient(OWN_PATIENT.into(), facts);
+    world.world.store(Arc::new(consenting));
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let notice = reply.header("x-asepsis-notice").expect("a notice");
+    assert!(notice.contains("42 CFR part 2"), "{notice}");
+    let disclosures = world.records_of(Kind::Disclosure);
+    let obligations = disclosures.last().expect("recorded").header["obligations"].to_string();
+    assert!(
+        obligations.contains("attach_consent_notice"),
+        "{obligations}"
+    );
+    // Other records come without it.
+    let reply = read(&world, &cookie, "/fhir/Observation/own-2").await;
+    assert_eq!(
+        (reply.status, reply.header("x-asepsis-notice")),
+        (200, None)
+    );
+}
+
+#[tokio::test]
+async fn without_a_log_nothing_of_a_chart_is_released_or_changed() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    world.fail_log();
+    let reply = read(&world, &cookie, "/fhir/Observation/own").await;
+    assert_eq!(reply.status, 503);
+    assert!(!reply.text().contains("weight"));
+    let body = observation("own", OWN_PATIENT);
+    let reply = write(&world, &cookie, "PUT /fhir/Observation/own", &body).await;
+    assert_eq!(reply.status, 503);
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| s.method == Method::GET)
+    );
 }

@@ -431,6 +431,13 @@ async fn attacks_31_to_37_only_the_gateway_says_who_asks() {
     ] {
         assert!(!headers.contains_key(name), "{name} got through");
     }
+    // 36: of two values nobody chooses.
+    let twice = [
+        ("Authorization", "Bearer one"),
+        ("Authorization", "Bearer two"),
+    ];
+    let reply = ask(world.http, with(WEB, "GET /", &cookie, &twice, "")).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
     // 33: a client that lists our header as hop-by-hop does not strip it.
     let reply = ask(
         world.http,
@@ -533,9 +540,9 @@ async fn attacks_73_and_74_slow_heads_are_cut_and_bodies_wait_for_a_session() {
     assert!(cut.is_ok(), "a handshake may take as long as it likes");
     // Nothing of a body is read for somebody who is not signed in.
     let mut raw = Raw::connect(world.http).await;
-    raw.send(format!(
+    raw.send(
         "POST /fhir/Observation HTTP/1.1\r\nHost: chart.test\r\nContent-Type: application/fhir+json\r\nContent-Length: 4000000\r\n\r\n"
-    ))
+    )
     .await;
     let reply = raw.reply().await.expect("an answer without a body");
     assert_eq!(reply.status, 401);

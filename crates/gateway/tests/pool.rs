@@ -262,3 +262,58 @@ async fn idle_connections_are_given_up() {
     assert_eq!(ask(world.http, get(WEB, "/", &cookie)).await.status, 200);
     assert_eq!(world.upstream.connections.load(Ordering::SeqCst), 2);
 }
+
+/// An upstream that speaks TLS under `authority` and is called `name`.
+async fn tls_upstream(authority: &support::wire::Authority) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let acceptor = tokio_rustls::TlsAcceptor::from(authority.server_config());
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let mut seen = [0; 8192];
+                while stream.read(&mut seen).await.is_ok_and(|n| n > 0) {
+                    if stream.write_all(OK).await.is_err() || stream.flush().await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_upstream_over_tls_must_prove_its_name() {
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "intranet");
+    let authority = support::wire::Authority::new(&["ehr.test"]);
+    let stranger = support::wire::Authority::new(&["ehr.test"]);
+    let address = tls_upstream(&authority).await;
+    for (trusted, name, status) in [
+        (&authority, "ehr.test", 200),
+        (&authority, "other.test", 502),
+        (&stranger, "ehr.test", 502),
+    ] {
+        let upstream = gateway::HttpUpstream {
+            address: address.to_string(),
+            host: Some("ehr.test".to_owned()),
+            tls: Some(gateway::UpstreamTls {
+                server_name: name.to_owned(),
+                config: Arc::new(trusted.client_config(&[])),
+            }),
+        };
+        let (_gateway, front) = support::gateway_over(&world, upstream).await;
+        for _ in 0..2 {
+            let reply = ask(front, get(WEB, "/", &cookie)).await;
+            assert_eq!(reply.status, status, "{name}: {}", reply.text());
+        }
+    }
+}

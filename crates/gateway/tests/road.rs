@@ -516,7 +516,7 @@ async fn a_step_up_names_the_ceremony_and_no_more() {
 }
 
 #[tokio::test]
-async fn cross_site_writes_to_the_console_are_refused() {
+async fn attack_80_cross_site_writes_to_the_console_are_refused() {
     let world = World::new().await;
     let (_, cookie) = world.sign_in(ADMIN, "console");
     let request = with(
@@ -571,4 +571,153 @@ async fn stages_are_measured_while_the_gateway_runs() {
     let stages = world.gateway.stages();
     assert_eq!(stages.len(), gateway::Stage::ALL.len());
     assert!(stages.iter().all(|s| s.samples > 0), "{stages:?}");
+}
+
+#[tokio::test]
+async fn attack_40_each_request_carries_its_own_persons_assertion() {
+    let world = Arc::new(World::new().await);
+    let people = [PHYSICIAN, support::NURSE, support::BILLING, ADMIN];
+    world.upstream.answer(|seen| async move {
+        let assertion = seen.headers["x-asepsis-assertion"].to_str().expect("text");
+        text(StatusCode::OK, assertion)
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let world = world.clone();
+        tasks.spawn(async move {
+            let person = people[n % people.len()];
+            let (session, cookie) = world.sign_in(person, "intranet");
+            let mut raw = Raw::connect(world.http).await;
+            for _ in 0..10 {
+                raw.send(get(WEB, "/", &cookie)).await;
+                let reply = raw.reply().await.expect("an answer");
+                let claims = identity::assertion::verify(
+                    &reply.text(),
+                    &world.signer.jwks(),
+                    &format!("https://{ACCESS}"),
+                    &ApplicationId::from("intranet"),
+                    world.now(),
+                )
+                .expect("our own signature");
+                assert_eq!(claims.sub.as_str(), person);
+                assert_eq!(claims.sid, session);
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.expect("nobody else's identity");
+    }
+}
+
+#[tokio::test]
+async fn attack_42_cookies_from_before_a_step_up_are_dead() {
+    let world = World::new().await;
+    let (session, cookie) = world.sign_in(PHYSICIAN, "intranet");
+    assert_eq!(ask(world.http, get(WEB, "/", &cookie)).await.status, 200);
+    let now = world.now();
+    world
+        .sessions
+        .step_up(
+            &session,
+            domain::Authentication {
+                level: Aal::Aal2,
+                phishing_resistant: true,
+                at: now,
+                last_active: now,
+            },
+            now,
+        )
+        .expect("a live session");
+    assert_eq!(ask(world.http, get(WEB, "/", &cookie)).await.status, 401);
+}
+
+#[tokio::test]
+async fn attack_79_no_request_that_begins_after_a_sessions_end_is_permitted() {
+    let world = Arc::new(World::new().await);
+    let (session, cookie) = world.sign_in(PHYSICIAN, "intranet");
+    let ended = Arc::new(AtomicBool::new(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (world, cookie, ended) = (world.clone(), cookie.clone(), ended.clone());
+        tasks.spawn(async move {
+            let mut raw = Raw::connect(world.http).await;
+            let mut refused = 0;
+            while refused < 5 {
+                let over = ended.load(Ordering::SeqCst);
+                raw.send(get(WEB, "/", &cookie)).await;
+                let status = raw.reply().await.expect("an answer").status;
+                assert!(!over || status == 401, "{status} after the end");
+                refused += usize::from(status == 401);
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.sessions.end(&session);
+    ended.store(true, Ordering::SeqCst);
+    while let Some(done) = tasks.join_next().await {
+        done.expect("no request after the end");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_says_nothing_in_the_gateways_name() {
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "intranet");
+    world.upstream.answer(|_| async {
+        let mut response = text(StatusCode::OK, "ok");
+        for (name, value) in [
+            ("set-cookie", "__Host-asepsis=planted; Path=/; Secure"),
+            ("set-cookie", "theirs=1"),
+            ("x-asepsis-notice", "forged"),
+            ("alt-svc", "h3=\":443\""),
+        ] {
+            response
+                .headers_mut()
+                .append(name, http::HeaderValue::from_static(value));
+        }
+        response
+    });
+    let reply = ask(world.http, get(WEB, "/", &cookie)).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.all("set-cookie"), ["theirs=1"]);
+    assert_eq!(reply.header("x-asepsis-notice"), None);
+    assert_eq!(reply.header("alt-svc"), None);
+}
+
+#[tokio::test]
+async fn pages_shown_on_a_private_device_are_not_kept() {
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in_on(PHYSICIAN, Some(support::PHONE), "intranet", Aal::Aal2);
+    world.upstream.answer(|_| async {
+        let mut response = text(StatusCode::OK, "letter");
+        response.headers_mut().insert(
+            "content-disposition",
+            http::HeaderValue::from_static("attachment; filename=letter.pdf"),
+        );
+        response
+    });
+    let reply = ask(world.http, get(WEB, "/letter", &cookie)).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-disposition"), Some("inline"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_page_can_ask_who_is_signed_in_and_learns_no_more() {
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let reply = ask(world.http, get(CHART, "/.asepsis/whoami", &cookie)).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json()["person"], PHYSICIAN);
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert!(
+        !reply.text().contains("s-"),
+        "a session handle: {}",
+        reply.text()
+    );
+    let (_, other) = world.sign_in(PHYSICIAN, "intranet");
+    for cookie in ["", &other] {
+        let reply = ask(world.http, get(CHART, "/.asepsis/whoami", cookie)).await;
+        assert_eq!(reply.status, 401);
+    }
 }

@@ -51,11 +51,13 @@ pub(crate) fn judge(
     data_epoch: u64,
 ) -> Decision {
     let finding = catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::trip();
         Judge::new(pack, &slice, &request, now).find()
     }));
-    let finding = finding.unwrap_or_else(|_| Finding::panicked(now));
+    let finding = finding.unwrap_or_else(|_| Box::new(Finding::panicked(now)));
     let response = (finding.outcome == Outcome::Permit).then(|| condition(&request));
-    let ruling = Ruling {
+    let ruling = Box::new(Ruling {
         request,
         outcome: finding.outcome,
         requirement: finding.requirement.clone(),
@@ -71,7 +73,7 @@ pub(crate) fn judge(
         data_epoch,
         shadowed: None,
         slice,
-    };
+    });
     match (
         finding.outcome,
         response,
@@ -282,3 +284,6 @@ pub(crate) fn reason(code: &'static str, sentence: &'static str) -> Reason {
         sentence: smol_str::SmolStr::new_static(sentence),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,7 +80,7 @@ impl Decision {
 /// Proof that policy allowed one request, which it owns. Not `Clone`; recording and then forwarding consume it.
 #[derive(Debug)]
 pub struct Permit {
-    pub(crate) ruling: Ruling,
+    pub(crate) ruling: Box<Ruling>,
     pub(crate) response: ResponseCondition,
 }
 
@@ -134,7 +134,7 @@ impl Permit {
 /// Possible after stronger or fresher authentication.
 #[derive(Debug)]
 pub struct StepUp {
-    pub(crate) ruling: Ruling,
+    pub(crate) ruling: Box<Ruling>,
     /// The authentication that is enough.
     pub requirement: Requirement,
 }
@@ -142,7 +142,7 @@ pub struct StepUp {
 /// Possible after declaring an emergency.
 #[derive(Debug)]
 pub struct BreakGlass {
-    pub(crate) ruling: Ruling,
+    pub(crate) ruling: Box<Ruling>,
     /// The grant that is enough.
     pub eligibility: Eligibility,
 }
@@ -150,7 +150,7 @@ pub struct BreakGlass {
 /// Not possible.
 #[derive(Debug)]
 pub struct Refusal {
-    pub(crate) ruling: Ruling,
+    pub(crate) ruling: Box<Ruling>,
 }
 
 /// What was ruled on a request, and why.

@@ -49,9 +49,23 @@ fn one_seed_makes_one_hospital_and_another_makes_another() {
         one.example(Example::CareTeam),
         other.example(Example::CareTeam)
     );
-    // Another day is another hospital, with the same people.
-    let tomorrow = Hospital::generate(7, Timestamp::parse("2026-11-23T10:00:00Z").expect("valid"));
-    assert_eq!(names(&one), names(&tomorrow));
+    // Another day is the same hospital later: whoever knows the seed knows every id and every example.
+    let later = Hospital::generate(7, Timestamp::parse("2027-03-01T23:10:07Z").expect("valid"));
+    assert_eq!(names(&one), names(&later));
+    let keys = |h: &Hospital| {
+        h.resources()
+            .iter()
+            .map(|r| r.id.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&one), keys(&later));
+    for example in Example::ALL {
+        assert_eq!(
+            one.example(*example),
+            later.example(*example),
+            "{example:?}"
+        );
+    }
 }
 
 #[test]

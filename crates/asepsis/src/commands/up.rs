@@ -52,7 +52,11 @@ async fn serve(config: Config, output: Output) -> Result<ExitCode, Failure> {
         .running("putting the program together")??;
     announce(&assembly, &access_url, &console_url, output)?;
     if let Some(relations) = relations {
-        tokio::spawn(feed::keep_polling(relations, assembly.world.clone()));
+        tokio::spawn(feed::keep_polling(
+            relations,
+            assembly.world.clone(),
+            Arc::clone(assembly.signer()),
+        ));
     }
     tokio::select! {
         () = assembly.gateway.serve(listeners, server::asked_to_stop()) => {}

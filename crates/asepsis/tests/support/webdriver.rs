@@ -4,6 +4,7 @@
 //! says. No flag to ignore certificate faults is set anywhere: the virtual authenticator would hide that a passkey
 //! cannot work behind a certificate warning.
 
+use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
@@ -124,13 +125,8 @@ impl Browser {
 
     /// Opens an address and waits for the page.
     pub(crate) fn open(&mut self, address: &str) {
-        self.try_open(address)
-            .unwrap_or_else(|failed| self.fail(&format!("cannot open {address}: {failed:?}")));
-    }
-
-    /// Opens an address that may be refused by the browser itself.
-    pub(crate) fn try_open(&mut self, address: &str) -> Result<(), Failed> {
-        self.post("/url", &json!({ "url": address })).map(drop)
+        self.post("/url", &json!({ "url": address }))
+            .unwrap_or_else(|failed| self.fail(&format!("cannot open {address}: {failed}")));
     }
 
     /// The address of the page.
@@ -165,8 +161,8 @@ impl Browser {
             "/elements",
             &json!({ "using": "css selector", "value": css }),
         );
-        let found = found
-            .unwrap_or_else(|failed| self.fail(&format!("cannot look for `{css}`: {failed:?}")));
+        let found =
+            found.unwrap_or_else(|failed| self.fail(&format!("cannot look for `{css}`: {failed}")));
         found
             .as_array()
             .into_iter()
@@ -256,7 +252,7 @@ impl Browser {
             Ok(_) => true,
             // The page is still moving; whoever waits looks again.
             Err(failed) if failed.is_passing() => false,
-            Err(failed) => self.fail(&format!("cannot click: {failed:?}")),
+            Err(failed) => self.fail(&format!("cannot click: {failed}")),
         }
     }
 
@@ -269,7 +265,7 @@ impl Browser {
             &format!("/element/{}/value", element.0),
             &json!({ "text": text }),
         )
-        .unwrap_or_else(|failed| self.fail(&format!("cannot type into `{css}`: {failed:?}")));
+        .unwrap_or_else(|failed| self.fail(&format!("cannot type into `{css}`: {failed}")));
     }
 
     /// Chooses the entry of the selection `css` whose value is `value`.
@@ -283,7 +279,7 @@ impl Browser {
             "/execute/sync",
             &json!({ "script": script, "args": arguments }),
         )
-        .unwrap_or_else(|failed| self.fail(&format!("a script failed: {failed:?}")))
+        .unwrap_or_else(|failed| self.fail(&format!("a script failed: {failed}")))
     }
 
     /// Chooses the entry of the selection `css` that says `words`.
@@ -309,8 +305,10 @@ impl Browser {
             .to_owned()
     }
 
-    /// Turns to the tab that the page has opened beside the tab `known`.
-    pub(crate) fn turn_to_new_tab(&mut self, known: &str) {
+    /// Turns to the tab that the page has opened beside the tab `known`, with the passkeys of its authenticator: a
+    /// virtual authenticator is plugged into one tab only.
+    pub(crate) fn turn_to_new_tab(&mut self, known: &str, authenticator: &str) {
+        let passkeys = self.credentials(authenticator);
         let new = self.wait("a new tab", |browser| {
             let tabs = browser.get("/window/handles").expect("tabs");
             tabs.as_array()?
@@ -320,6 +318,14 @@ impl Browser {
                 .map(str::to_owned)
         });
         self.turn_to(&new);
+        let here = self.plug_in_authenticator();
+        for passkey in passkeys {
+            self.post(
+                &format!("/webauthn/authenticator/{here}/credential"),
+                &passkey,
+            )
+            .expect("a passkey is carried over");
+        }
     }
 
     /// Turns to the tab with this handle.
@@ -346,12 +352,16 @@ impl Browser {
 
     /// How many passkeys the authenticator holds.
     pub(crate) fn passkeys(&self, authenticator: &str) -> usize {
+        self.credentials(authenticator).len()
+    }
+
+    fn credentials(&self, authenticator: &str) -> Vec<Value> {
         let held = self
             .get(&format!(
                 "/webauthn/authenticator/{authenticator}/credentials"
             ))
             .expect("credentials");
-        held.as_array().map_or(0, Vec::len)
+        held.as_array().cloned().unwrap_or_default()
     }
 
     /// Saves what the page looks like as `VISITOR-NUMBER-name.png`.
@@ -362,7 +372,7 @@ impl Browser {
             .join(format!("{}-{:02}-{name}.png", self.visitor, self.shots));
         match self.take(&file) {
             Ok(()) => {}
-            Err(failed) => self.fail(&format!("no screenshot: {failed:?}")),
+            Err(failed) => self.fail(&format!("no screenshot: {failed}")),
         }
     }
 
@@ -376,8 +386,21 @@ impl Browser {
     }
 
     /// Fails the test when the browser complained since the last look: a script that broke, a violated content
-    /// security policy, something that could not be loaded. Statuses in `expected` belong to the story.
+    /// security policy, something that could not be loaded; or when the page says what no person can read. Statuses in
+    /// `expected` belong to the story.
     pub(crate) fn no_complaints(&self, expected: &[u16]) {
+        let text = self.text();
+        let slip = text.lines().find(|line| {
+            matches!(
+                line.trim(),
+                "null" | "undefined" | "NaN" | "[object Object]"
+            )
+        });
+        assert!(
+            slip.is_none(),
+            "the page says {slip:?} at {}:\n{text}",
+            self.address()
+        );
         let entries = self
             .post("/se/log", &json!({ "type": "browser" }))
             .expect("the log of the browser");
@@ -407,7 +430,7 @@ impl Browser {
             .screenshots
             .join(format!("{}-failed.png", self.visitor));
         let shot = self.take(&file).map_or_else(
-            |failed| format!("none, {failed:?}"),
+            |failed| format!("none, {failed}"),
             |()| file.display().to_string(),
         );
         let now = |path| {
@@ -489,10 +512,11 @@ impl Failed {
                 | "no such element"
         )
     }
+}
 
-    /// What chromedriver said.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error, self.message)
     }
 }
 

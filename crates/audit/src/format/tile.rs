@@ -69,7 +69,7 @@ impl Tile {
             index: parse_number(number)?,
             width,
         };
-        (width >= 1 && width <= 256 && tile.path() == path).then_some(tile)
+        ((1..=256).contains(&width) && tile.path() == path).then_some(tile)
     }
 }
 

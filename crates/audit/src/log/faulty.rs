@@ -223,6 +223,10 @@ impl DiskFile for FaultyFile {
         self.image(Image::settle);
         Ok(())
     }
+
+    fn check_linked(&self) -> io::Result<()> {
+        self.real.check_linked()
+    }
 }
 
 impl Disk for FaultyDisk {

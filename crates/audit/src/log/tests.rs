@@ -141,7 +141,7 @@ fn nothing_acknowledged_is_lost_in_a_power_cut() {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             // Some cuts lose nearly everything that was not synced, others hardly anything.
-            random >> 33 & 7 >= 1 + seed % 7
+            random >> 33 & 7 > seed % 7
         };
         thread::scope(|scope| {
             for writer in 0..2u64 {
@@ -222,7 +222,12 @@ fn a_disk_too_full_for_tiles_raises_an_alarm_while_commits_go_on() {
 
 #[test]
 fn a_full_disk_refuses_in_the_end_and_takes_records_again_afterwards() {
-    let Rig { dir, disk, log, .. } = rig(small());
+    let Rig {
+        home: _home,
+        dir,
+        disk,
+        log,
+    } = rig(small());
     let (mut all, _) = append(&log, 0..100);
     disk.fail(|change, _| (change != Change::Sync).then(full));
     let mut refused = Vec::new();
@@ -273,7 +278,8 @@ fn a_failed_sync_is_made_good_in_another_segment() {
         let (more, refused) = append(&log, round * 20..round * 20 + 20);
         assert_eq!((more.len(), refused), (20, vec![]), "round {round}");
         all.extend(more);
-        assert_eq!(log.state(), State::Ok);
+        // The sync that failed may have been one of the keeper's, who tries again after a while.
+        until("recovery", || log.state() == State::Ok);
     }
     // As a crash would leave it: the segment given up holds what another one holds as well.
     let out = home.path().join("crash/audit");
@@ -346,9 +352,15 @@ fn a_disk_that_syncs_nothing_refuses_and_recovers_by_itself() {
 
 #[test]
 fn write_ahead_segments_stay_within_their_bound() {
-    let Rig { dir, log, .. } = rig(small());
+    let Rig {
+        home: _home,
+        dir,
+        log,
+        disk: _disk,
+    } = rig(small());
     let peak = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
+    let mut refused = Vec::new();
     thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
@@ -363,12 +375,12 @@ fn write_ahead_segments_stay_within_their_bound() {
                 peak.fetch_max(bytes, Ordering::Relaxed);
             }
         });
-        for start in (0..6000).step_by(300) {
-            let (_, refused) = append(&log, start..start + 300);
-            assert_eq!(refused, []);
+        for start in (0..6000).step_by(40) {
+            refused.extend(append(&log, start..start + 40).1);
         }
         stop.store(true, Ordering::Relaxed);
     });
+    assert_eq!(refused, []);
     let peak = peak.load(Ordering::Relaxed);
     // More went through than the bound holds.
     assert!(peak > 64 << 10 && peak <= 512 << 10, "{peak}");

@@ -17,8 +17,10 @@ use crate::format::wal::{BLOCK, SegmentHead, seal_batch};
 
 /// How long the disk is left alone after a failure.
 pub(super) const RETRY: Duration = Duration::from_millis(200);
-/// The size of a log's first segment; each further one is twice as large until the bound of the options is reached.
+/// The size of a log's first segment.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
+/// After a segment that was filled in less than this, the next one is twice as large, within the bound of the options.
+const BUSY_SPAN: Duration = Duration::from_secs(10);
 /// Zeros are written this many at a time.
 const ZEROS: usize = 1 << 20;
 
@@ -51,6 +53,7 @@ pub(super) struct Writer {
     /// Whether the last segment was given up because a write to it failed.
     abandoned: bool,
     segment_bytes: u64,
+    segment_begun: Option<Instant>,
     /// Why the last commit failed, and when to try again.
     broken: Option<(Arc<str>, Instant)>,
 }
@@ -65,6 +68,7 @@ impl Writer {
             active: None,
             abandoned: false,
             segment_bytes,
+            segment_begun: None,
             broken: None,
         };
         writer.start_segment(0)?;
@@ -159,10 +163,12 @@ impl Writer {
         let Some(active) = &mut self.active else {
             return Err("no write-ahead segment".into());
         };
+        // A record in a file without a name would be gone with this process: looked at before it is acknowledged.
         let written = active
             .file
             .write_at(active.offset, bytes)
-            .and_then(|()| active.file.sync_data());
+            .and_then(|()| active.file.sync_data())
+            .and_then(|()| active.file.check_linked());
         match written {
             Ok(()) => {
                 active.offset += span;
@@ -216,7 +222,19 @@ impl Writer {
             bytes: spare.bytes,
             offset: BLOCK as u64,
         });
-        self.segment_bytes = (self.segment_bytes * 2).min(self.shared.options.segment_bytes);
+        // Large segments for a busy log, small ones for a quiet one, where readers step over many small batches.
+        let quick = self
+            .segment_begun
+            .replace(Instant::now())
+            .is_some_and(|begun| begun.elapsed() < BUSY_SPAN);
+        let bytes = if quick {
+            self.segment_bytes * 2
+        } else {
+            self.segment_bytes / 2
+        };
+        self.segment_bytes = bytes
+            .max(FIRST_SEGMENT_BYTES)
+            .min(self.shared.options.segment_bytes);
         let mut book = self.shared.book.lock();
         book.segments.push_back(BookSegment {
             name: spare.name,

@@ -347,20 +347,35 @@ impl Shared {
         if ceremony.application.as_str() == OWN {
             return ceremony.return_path.as_str().to_owned();
         }
-        match self.entrance(&ceremony.application) {
-            Some(entrance) => {
-                let origin = call.visit.origin.sibling(&entrance.host);
-                // Nobody wants to land on bare data.
-                let path = if entrance.pages {
-                    ceremony.return_path.as_str()
-                } else {
-                    "/"
-                };
-                format!("{origin}{path}")
-            }
-            None => "/".to_owned(),
-        }
+        let Some(entrance) = self.entrance(&ceremony.application) else {
+            return "/".to_owned();
+        };
+        let origin = call.visit.origin.sibling(&entrance.host);
+        let path = ceremony.return_path.as_str();
+        // A host has one sign-in for all its applications; the one that the path belongs to says whether it has pages.
+        let there = self
+            .parts
+            .options
+            .applications
+            .iter()
+            .filter(|a| a.host == entrance.host && covers(&a.path, path))
+            .max_by_key(|a| a.path.len());
+        // Nobody wants to land on bare data.
+        let path = if there.is_none_or(|a| a.pages) {
+            path
+        } else {
+            "/"
+        };
+        format!("{origin}{path}")
     }
+}
+
+/// Whether a path with query lies at or below `prefix`, on a segment boundary.
+fn covers(prefix: &str, path: &str) -> bool {
+    prefix == "/"
+        || path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
 }
 
 /// Whether a reason holds at least three different letters or digits: ten dots are no reason.
@@ -424,6 +439,15 @@ mod tests {
         assert!(!check(Aal::Aal2, true, 698_000));
         assert!(!check(Aal::Aal2, false, 1_000_000));
         assert!(!check(Aal::Aal1, true, 1_000_000));
+    }
+
+    #[test]
+    fn a_path_belongs_to_whole_segments() {
+        assert!(covers("/", "/anything?x=1"));
+        assert!(covers("/fhir", "/fhir/Patient/1"));
+        assert!(covers("/fhir", "/fhir?x=1"));
+        assert!(covers("/fhir", "/fhir"));
+        assert!(!covers("/fhir", "/fhirs"));
     }
 
     #[test]

@@ -133,23 +133,29 @@ impl Shared {
     fn sample_choices(&self) -> Option<SampleChoices> {
         let sample = self.parts.options.sample.as_ref()?;
         let world = self.parts.world.load();
+        let group = |word: Option<&str>, other: &str| {
+            let plain = look::plain(word.unwrap_or(other));
+            let mut letters = plain.chars();
+            letters.next().map_or_else(String::new, |first| {
+                first.to_uppercase().chain(letters).collect()
+            })
+        };
         let people = sample
             .people
             .iter()
             .filter_map(|id| world.person(id))
             .map(|p| {
-                let mut words = reading::name_of(&world, &p.id);
-                let roles: Vec<String> = p.roles.iter().map(|r| look::plain(r.as_str())).collect();
                 let units: Vec<&str> = p.units.iter().map(|u| u.as_str()).collect();
-                if !roles.is_empty() {
-                    words.push_str(&format!(", {}", roles.join(", ")));
-                }
-                if !units.is_empty() {
-                    words.push_str(&format!(" ({})", units.join(", ")));
-                }
+                let name = reading::name_of(&world, &p.id);
                 Choice {
                     id: p.id.as_str().to_owned(),
-                    words,
+                    words: if units.is_empty() {
+                        name
+                    } else {
+                        format!("{name} ({})", look::plain(&units.join(", ")))
+                    },
+                    group: group(p.roles.first().map(|r| r.as_str()), "other people"),
+                    unit: units.first().copied().unwrap_or_default().to_owned(),
                 }
             })
             .collect();
@@ -159,12 +165,16 @@ impl Shared {
             .filter_map(|id| world.device(id))
             .map(|d| Choice {
                 id: d.id.as_str().to_owned(),
-                words: match (d.name.as_str(), &d.unit) {
-                    ("", None) => d.id.as_str().to_owned(),
-                    ("", Some(unit)) => format!("{} ({unit})", d.id.as_str()),
-                    (name, None) => name.to_owned(),
-                    (name, Some(unit)) => format!("{name} ({unit})"),
+                words: if d.name.is_empty() {
+                    d.id.as_str().to_owned()
+                } else {
+                    d.name.to_string()
                 },
+                group: group(
+                    Some(d.class.as_str()).filter(|c| !c.is_empty()),
+                    "other devices",
+                ),
+                unit: d.unit.as_ref().map_or("", |u| u.as_str()).to_owned(),
             })
             .collect();
         Some(SampleChoices { people, devices })

@@ -12,6 +12,21 @@ use crate::reply::Refused;
 pub(crate) struct Choice {
     pub(crate) id: String,
     pub(crate) words: String,
+    /// What it is listed under; neighbours of the same group share a heading.
+    pub(crate) group: String,
+    /// The unit of the person or device: a script proposes a device of the person's own unit.
+    pub(crate) unit: String,
+}
+
+/// The options of a `select`, under a heading for each group.
+fn options(choices: &[Choice]) -> Markup {
+    html! {
+        @for group in choices.chunk_by(|a, b| a.group == b.group) {
+            optgroup label=(group.first().map_or("", |c| c.group.as_str())) {
+                @for c in group { option value=(c.id) data-unit=(c.unit) { (c.words) } }
+            }
+        }
+    }
 }
 
 /// What the sample sign-in offers.
@@ -81,14 +96,12 @@ pub(crate) fn sign_in(
                             input type="hidden" name="return" value=(return_to);
                             div.field {
                                 label for="person" { "Sign in as" }
-                                select #person name="person" {
-                                    @for person in &sample.people { option value=(person.id) { (person.words) } }
-                                }
+                                select #person name="person" data-proposes="device" { (options(&sample.people)) }
                             }
                             div.field {
                                 label for="device" { "on the device" }
                                 select #device name="device" {
-                                    @for device in &sample.devices { option value=(device.id) { (device.words) } }
+                                    (options(&sample.devices))
                                     option value="" { "A device nobody knows" }
                                 }
                             }

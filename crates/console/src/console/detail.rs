@@ -53,7 +53,8 @@ pub(super) fn detail(stored: &Stored, world: &Snapshot, redacted: bool) -> Detai
     let mut detail = Detail {
         record: stored.id.0,
         at: Some(stored.at),
-        kind: reading::kind_words(stored.kind).to_owned(),
+        kind: reading::kind_words(stored.kind),
+        kind_class: reading::kind_class(stored.kind),
         outcome: reading::outcome(stored),
         shadowed: reading::shadowed(stored),
         code: reading::header_text(stored, "code")
@@ -82,13 +83,17 @@ fn decision(detail: &mut Detail, record: &DecisionRecord, world: &Snapshot, reda
     let tellable = |line: &str| !redacted || !secret.is_in(line);
     let pack = world.pack();
     let explanation = explain(record, pack);
-    let lines = explanation.text.len() + explanation.missing.len();
+    let untold = explanation
+        .text
+        .iter()
+        .chain(&explanation.missing)
+        .any(|l| !tellable(l));
     detail.sentence = record.reason.sentence.to_string();
     detail.code = record.reason.code.to_string();
     detail.why = explanation
         .text
         .into_iter()
-        .filter(|l| tellable(l))
+        .filter(|l| tellable(l) && *l != detail.sentence)
         .collect();
     detail.missing = explanation
         .missing
@@ -107,8 +112,7 @@ fn decision(detail: &mut Detail, record: &DecisionRecord, world: &Snapshot, reda
     detail.what = what(&record.targets, redacted);
     detail.how = how(record, redacted);
     detail.slice = slice(record, redacted);
-    detail.left_out =
-        redacted && (!secret.0.is_empty() || lines > detail.why.len() + detail.missing.len());
+    detail.left_out = redacted && (!secret.0.is_empty() || untold);
     detail.replay = Some(again(record, pack));
 }
 
@@ -515,6 +519,9 @@ fn event(detail: &mut Detail, stored: &Stored, world: &Snapshot, redacted: bool)
         return;
     };
     for (name, value) in &payload {
+        if stored.header.get(name) == Some(value) {
+            continue;
+        }
         if redacted && !TELLABLE.contains(&name.as_str()) {
             detail.left_out = true;
             continue;
@@ -540,6 +547,9 @@ fn sentence_case(name: &str) -> String {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+            look::plain(text)
+        }
         Value::String(text) => text.clone(),
         Value::Bool(is) => yes_no(*is).to_owned(),
         Value::Number(n) => n.to_string(),

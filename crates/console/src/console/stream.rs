@@ -23,9 +23,9 @@ use crate::reply::Refused;
 
 /// Streams open at a time, over all people.
 pub(super) const STREAMS_MAX: usize = 128;
-/// Rows of the first page.
-pub(super) const ROWS_FIRST: usize = 60;
-/// Rows of one event; more in one beat are counted, not shown.
+/// Records on the first page.
+pub(super) const ROWS_FIRST: usize = 120;
+/// Records of one event; more in one beat are counted, not shown.
 const ROWS_PER_BEAT: usize = 40;
 /// The shortest time between two events, so that a busy hospital does not melt a browser.
 const BEAT: Duration = Duration::from_millis(250);
@@ -212,11 +212,11 @@ impl Teller {
         if wanted.is_empty() && skipped == 0 {
             return None;
         }
-        let rows = look::joined(
-            wanted[left_out..]
-                .iter()
-                .map(|s| views::row(&reading::row(s, &world))),
-        );
+        let rows = wanted[left_out..]
+            .iter()
+            .map(|s| reading::row(s, &world))
+            .collect();
+        let rows = look::joined(views::rows(rows, false).iter().map(views::row));
         // A line break would end the event's data.
         let data = rows.into_string().replace(['\n', '\r'], " ");
         let mut event = format!("id: {cursor}\nevent: rows\ndata: {data}\n\n");

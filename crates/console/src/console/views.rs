@@ -78,8 +78,11 @@ pub(crate) struct Row {
     pub(crate) at: Timestamp,
     /// The decision's outcome; absent for other records.
     pub(crate) outcome: Option<Outcome>,
-    /// What kind of record it is, in words, where it is no decision.
-    pub(crate) kind: String,
+    /// What kind of record it is, in words and as a class, where it is no decision.
+    pub(crate) kind: &'static str,
+    pub(crate) kind_class: &'static str,
+    /// How many records in a row say the same; this is the newest of them.
+    pub(crate) times: usize,
     /// What a shadowed request would have been.
     pub(crate) shadowed: Option<Outcome>,
     pub(crate) person: String,
@@ -93,18 +96,48 @@ pub(crate) fn row(row: &Row) -> Markup {
     html! {
         li.seen id={ "r" (row.record) } data-outcome=(row.outcome.map_or("event", Outcome::as_str)) {
             a href={ "/decisions/" (row.record) } {
-                span { @match row.outcome { Some(o) => (look::outcome(o)), None => (look::event(&row.kind)) } }
-                span.seen-what {
-                    @if !row.person.is_empty() { strong { (row.person) } }
-                    @if !row.application.is_empty() { span { (row.application) } }
-                    @if !row.action.is_empty() { span.mono.quiet { (row.action) } }
-                    @if let Some(would) = row.shadowed { span.tag.warn { "shadow: would be " (look::outcome_words(would)) } }
+                span { @match row.outcome { Some(o) => (look::outcome(o)), None => (look::event(row.kind_class, row.kind)) } }
+                @if !(row.person.is_empty() && row.application.is_empty() && row.action.is_empty()) {
+                    span.seen-what {
+                        @if !row.person.is_empty() { strong { (row.person) } }
+                        @if !row.application.is_empty() { span { (row.application) } }
+                        @if !row.action.is_empty() { span.mono.quiet { (row.action) } }
+                        @if let Some(would) = row.shadowed { span.tag.warn { "shadow: would be " (look::outcome_words(would)) } }
+                    }
                 }
-                span.seen-when { (look::clock(row.at)) }
+                span.seen-when { @if row.times > 1 { span.tag { (row.times) " times" } " " } (look::clock(row.at)) }
                 span.seen-why { (row.sentence) }
                 span.seen-record.number { "record " (row.record) }
             }
         }
+    }
+}
+
+/// Rows of records that come in the order given, those in a row that say the same drawn as one: a page of an
+/// application may ask for twenty files. `newest_first` tells which of them is the newest.
+pub(crate) fn rows(rows: Vec<Row>, newest_first: bool) -> Vec<Row> {
+    let mut folded: Vec<Row> = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        match folded.last_mut() {
+            Some(last) if last.says_the_same(&row) => {
+                last.times += 1;
+                if !newest_first {
+                    row.times = last.times;
+                    *last = row;
+                }
+            }
+            Some(_) | None => folded.push(row),
+        }
+    }
+    folded
+}
+
+impl Row {
+    fn says_the_same(&self, other: &Self) -> bool {
+        let key = |r: &Self| (r.outcome, r.shadowed, r.kind);
+        let words =
+            |r: &Self| [&r.person, &r.application, &r.action, &r.sentence].map(|word| word.clone());
+        key(self) == key(other) && words(self) == words(other)
     }
 }
 
@@ -188,7 +221,8 @@ pub(crate) type Facts = Vec<(String, String)>;
 pub(crate) struct Detail {
     pub(crate) record: u64,
     pub(crate) at: Option<Timestamp>,
-    pub(crate) kind: String,
+    pub(crate) kind: &'static str,
+    pub(crate) kind_class: &'static str,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) shadowed: Option<Outcome>,
     pub(crate) sentence: String,
@@ -251,7 +285,7 @@ pub(crate) fn detail(setting: &Setting<'_>, d: &Detail) -> Markup {
                     h1 { "Record " span.number { (d.record) } }
                     @if let Some(at) = d.at { p { (look::time(at)) " UTC, " (look::ago(at, setting.now)) } }
                 }
-                @match d.outcome { Some(o) => (look::outcome(o)), None => (look::event(&d.kind)) }
+                @match d.outcome { Some(o) => (look::outcome(o)), None => (look::event(d.kind_class, d.kind)) }
             }
             section.card aria-labelledby="why" {
                 h2 #why { "Why" }
@@ -461,7 +495,7 @@ pub(crate) fn sessions(setting: &Setting<'_>, rows: &[SessionRow], told: Option<
                 div.table-box {
                     table {
                         caption.unseen { "Sessions" }
-                        thead { tr { th scope="col" { "Person" } th scope="col" { "Device" } th scope="col" { "Proof" } th scope="col" { "Last active" } th scope="col" { "Ends at the latest" } th scope="col" { span.unseen { "End" } } } }
+                        thead { tr { th scope="col" { "Person" } th scope="col" { "Device" } th scope="col" { "Proof" } th scope="col" { "Last active" } th scope="col" { "Ends if not used" } th scope="col" { span.unseen { "End" } } } }
                         tbody {
                             @for s in rows {
                                 tr {
@@ -625,4 +659,46 @@ pub(crate) fn notice(setting: &Setting<'_>, area: &str, title: &str, words: &str
         &[],
         &html! { div.card { h1 { (title) } p { (words) } div.buttons { a.button href="/decisions" { "Go to the decisions" } } } },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row_of(record: u64, person: &str) -> Row {
+        Row {
+            record: RecordId(record),
+            at: Timestamp::from_millis(0),
+            outcome: Some(Outcome::Permit),
+            kind: "Decision",
+            kind_class: "event",
+            times: 1,
+            shadowed: None,
+            person: person.to_owned(),
+            application: "chart".to_owned(),
+            action: "web:get".to_owned(),
+            sentence: "Open to staff.".to_owned(),
+        }
+    }
+
+    #[test]
+    fn records_in_a_row_that_say_the_same_are_one_row() {
+        let seen = || {
+            vec![
+                row_of(5, "a"),
+                row_of(4, "a"),
+                row_of(3, "b"),
+                row_of(2, "a"),
+            ]
+        };
+        let folded = rows(seen(), true);
+        let told: Vec<(u64, usize)> = folded.iter().map(|r| (r.record.0, r.times)).collect();
+        assert_eq!(told, [(5, 2), (3, 1), (2, 1)]);
+        let mut oldest_first = seen();
+        oldest_first.reverse();
+        let folded = rows(oldest_first, false);
+        let told: Vec<(u64, usize)> = folded.iter().map(|r| (r.record.0, r.times)).collect();
+        assert_eq!(told, [(2, 1), (3, 1), (5, 2)]);
+        assert!(row(&folded[2]).into_string().contains("2 times"));
+    }
 }

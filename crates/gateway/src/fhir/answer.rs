@@ -142,23 +142,27 @@ pub(super) fn without_attachments(body: &Bytes) -> Option<Bytes> {
 
 /// Removes `data` from every `Attachment`; tells whether there was any.
 fn empty_attachments(value: &mut Value) -> bool {
+    let mut removed = false;
     match value {
         Value::Object(object) => {
             // `data` beside `contentType` is an Attachment; SampledData and Signature have other neighbours.
-            let attachment = object.get("data").is_some_and(Value::is_string)
-                && object.contains_key("contentType");
-            let removed = attachment && object.remove("data").is_some();
-            object
-                .values_mut()
-                .map(empty_attachments)
-                .fold(removed, |any, one| any || one)
+            if object.get("data").is_some_and(Value::is_string)
+                && object.contains_key("contentType")
+            {
+                removed = object.remove("data").is_some();
+            }
+            for child in object.values_mut() {
+                removed |= empty_attachments(child);
+            }
         }
-        Value::Array(values) => values
-            .iter_mut()
-            .map(empty_attachments)
-            .fold(false, |any, one| any || one),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(children) => {
+            for child in children {
+                removed |= empty_attachments(child);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    removed
 }
 
 #[cfg(test)]

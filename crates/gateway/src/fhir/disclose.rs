@@ -5,12 +5,10 @@ use clinical::fhir::Disclosed;
 use domain::RecordId;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
-use smol_str::SmolStr;
 
-use super::{Errand, NoAnswer};
+use super::{Errand, NoAnswer, Verdicts};
 use crate::body::{Body, BodyFault};
 use crate::record::Recorded;
-use crate::road::Obliged;
 
 impl Errand<'_, '_> {
     /// Records a disclosure and waits until it is durable.
@@ -19,16 +17,17 @@ impl Errand<'_, '_> {
         recorded: &Recorded,
         released: &[Disclosed],
         withheld: &[Disclosed],
-        reasons: &[SmolStr],
-        obliged: Obliged,
+        verdicts: &Verdicts,
     ) -> Result<RecordId, Unavailable> {
         let mut header = self.disclosure_header(recorded, released.len(), withheld.len());
-        if !reasons.is_empty() {
-            let codes = reasons.iter().map(|r| Value::from(r.as_str())).collect();
-            header.insert("reasons".to_owned(), Value::Array(codes));
-        }
-        if obliged.consent_notice {
-            header.insert("notice".to_owned(), true.into());
+        for (name, codes) in [
+            ("reasons", &verdicts.reasons),
+            ("obligations", &verdicts.obligations),
+        ] {
+            if !codes.is_empty() {
+                let codes = codes.iter().map(|c| Value::from(c.as_str())).collect();
+                header.insert(name.to_owned(), Value::Array(codes));
+            }
         }
         let payload = json!({
             "person": self.live.person(),

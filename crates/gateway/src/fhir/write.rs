@@ -42,7 +42,7 @@ struct Known<'w> {
 
 /// Why a write goes no further.
 enum Stop {
-    Answer(Response<Body>),
+    Answer(Box<Response<Body>>),
     Malformed(Malformed),
     Status(StatusCode, &'static str),
 }
@@ -146,7 +146,7 @@ impl Errand<'_, '_> {
 
     async fn stopped(&self, stop: Stop) -> Response<Body> {
         match stop {
-            Stop::Answer(response) => response,
+            Stop::Answer(response) => *response,
             Stop::Malformed(malformed) => {
                 let status =
                     StatusCode::from_u16(malformed.status).unwrap_or(StatusCode::BAD_REQUEST);
@@ -259,11 +259,11 @@ impl Errand<'_, '_> {
     fn facts(&self, resource: &[u8]) -> Result<FhirResource, Stop> {
         grammar::facts(&self.place.id, resource).map_err(|malformed| {
             tracing::warn!(application = %self.place.id, code = malformed.code, "a stored resource could not be judged");
-            Stop::Answer(self.trip.own_fault(
+            Stop::Answer(Box::new(self.trip.own_fault(
                 StatusCode::BAD_GATEWAY,
                 malformed.code,
                 "The stored version could not be checked, so nothing was changed.",
-            ))
+            )))
         })
     }
 
@@ -327,7 +327,7 @@ impl Errand<'_, '_> {
         if met {
             Ok(())
         } else {
-            Err(Stop::Answer(answer::changed_meanwhile()))
+            Err(Stop::Answer(Box::new(answer::changed_meanwhile())))
         }
     }
 
@@ -396,13 +396,7 @@ impl Errand<'_, '_> {
         };
         if !judged.released.is_empty() || !judged.withheld.is_empty() {
             let disclosed = self
-                .disclose(
-                    recorded,
-                    &judged.released,
-                    &judged.withheld,
-                    &verdicts.reasons,
-                    verdicts.obliged,
-                )
+                .disclose(recorded, &judged.released, &judged.withheld, &verdicts)
                 .await;
             if let Err(error) = disclosed {
                 return self.trip.cannot_record(&error);
@@ -553,7 +547,7 @@ fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, St
             .ok_or_else(unusable)?;
         match &request.if_match {
             Some(theirs) if version_of(theirs) == version_of(tag) => {}
-            Some(_) => return Err(Stop::Answer(answer::changed_meanwhile())),
+            Some(_) => return Err(Stop::Answer(Box::new(answer::changed_meanwhile()))),
             None => {
                 let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
                 // A request object has a method at least, so that a comma can follow.

@@ -1,5 +1,9 @@
 //! A gateway with a real log, real policies and a real upstream, on real sockets.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file is a crate of its own and uses its own part of this"
+)]
 
 pub mod wire;
 
@@ -318,7 +322,7 @@ impl World {
         };
         let authority = wire::Authority::new(&[WEB, CHART, CONSOLE, ACCESS, SHADOW]);
         let gateway = Gateway::new(Parts {
-            applications: applications(upstream.address),
+            applications: applications(&HttpUpstream::plain(upstream.address.to_string())),
             access: AccessOrigin {
                 host: ACCESS.to_owned(),
                 endpoint: Arc::new(Inside),
@@ -468,6 +472,10 @@ impl World {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of a test is the real one"
+)]
 pub fn real_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -475,8 +483,8 @@ pub fn real_ms() -> i64 {
     i64::try_from(since.as_millis()).expect("this side of the year 292 million")
 }
 
-fn applications(upstream: SocketAddr) -> Vec<Application> {
-    let http = || Upstream::Http(HttpUpstream::plain(upstream.to_string()));
+fn applications(upstream: &HttpUpstream) -> Vec<Application> {
+    let http = || Upstream::Http(upstream.clone());
     let rules = |roles: &[&str]| {
         let rule = |name: &str, prefix: &str, roles: Vec<domain::Role>| clinical::web::Rule {
             name: name.into(),
@@ -613,6 +621,11 @@ pub fn snapshot() -> Snapshot {
 
 /// Another gateway over the same sessions and log, whose applications lie at `upstream`.
 pub async fn second_gateway(world: &World, upstream: SocketAddr) -> (Gateway, SocketAddr) {
+    another(world, HttpUpstream::plain(upstream.to_string()), None, None).await
+}
+
+/// Another gateway in front of this upstream.
+pub async fn gateway_over(world: &World, upstream: HttpUpstream) -> (Gateway, SocketAddr) {
     another(world, upstream, None, None).await
 }
 
@@ -622,17 +635,18 @@ pub async fn gateway_with_devices(
     devices: gateway::DeviceResolver,
 ) -> (Gateway, SocketAddr) {
     let tls = world.authority.asking_server_config();
-    another(world, world.upstream.address, Some(devices), Some(tls)).await
+    let upstream = HttpUpstream::plain(world.upstream.address.to_string());
+    another(world, upstream, Some(devices), Some(tls)).await
 }
 
 async fn another(
     world: &World,
-    upstream: SocketAddr,
+    upstream: HttpUpstream,
     devices: Option<gateway::DeviceResolver>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Gateway, SocketAddr) {
     let gateway = Gateway::new(Parts {
-        applications: applications(upstream),
+        applications: applications(&upstream),
         access: AccessOrigin {
             host: ACCESS.to_owned(),
             endpoint: Arc::new(Inside),

@@ -115,7 +115,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    pub(super) fn find(&self) -> Finding {
+    pub(super) fn find(&self) -> Box<Finding> {
         let person = match self.admit() {
             Ok(person) => person,
             Err(refused) => return refused,
@@ -140,12 +140,13 @@ impl<'a> Judge<'a> {
             self.refuse(person, &mut cases, &base)
         };
         finding.alarms = alarms;
-        finding
+        Box::new(finding)
     }
 
     /// What is refused before any policy is asked.
-    fn admit(&self) -> Result<&'a Person, Finding> {
-        let refuse = |code, sentence| Err(Finding::deny(reason(code, sentence), self.now));
+    fn admit(&self) -> Result<&'a Person, Box<Finding>> {
+        let refuse =
+            |code, sentence| Err(Box::new(Finding::deny(reason(code, sentence), self.now)));
         if self.request.targets.is_empty() {
             return refuse("nothing-asked", "The request asks for nothing.");
         }
@@ -280,7 +281,7 @@ impl<'a> Judge<'a> {
             let requirement = self.weakest(person, cases, context);
             return Finding {
                 outcome: Outcome::StepUp,
-                reason: self.reason_of_step_up(base, &answers),
+                reason: self.reason_of_step_up(cases, base, &answers),
                 policies: self.what_changed(base, &answers),
                 requirement: Some(requirement),
                 eligibility: None,
@@ -569,13 +570,25 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn reason_of_step_up(&self, base: &Answers, lifted: &Answers) -> Reason {
+    fn reason_of_step_up(&self, cases: &[Case], base: &Answers, lifted: &Answers) -> Reason {
         let forbids = base.verdicts.iter().flat_map(|v| &v.forbids);
         if let Some(first) = forbids.min() {
             return self.reason_of_forbid(*first);
         }
         let added = self.added_permits(base, lifted);
-        self.otherwise(&added).unwrap_or_else(|| {
+        let alone = cases
+            .iter()
+            .zip(&base.verdicts)
+            .filter(|(_, verdict)| !verdict.allows())
+            .find_map(|(case, _)| {
+                let near: Vec<PolicyNumber> = added
+                    .iter()
+                    .copied()
+                    .filter(|p| case.selected.contains(p))
+                    .collect();
+                reasons::of_one_condition(self.pack, &case.query, &near)
+            });
+        alone.or_else(|| self.otherwise(&added)).unwrap_or_else(|| {
             reason(
                 "step-up-needed",
                 "Please confirm that it is you before you go on.",

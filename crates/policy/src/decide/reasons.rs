@@ -6,7 +6,7 @@ use super::judge::nearest;
 use super::reason;
 use crate::decision::Reason;
 use crate::engine::expression::{Expression, Variable};
-use crate::engine::{PolicyNumber, Query, Value};
+use crate::engine::{PolicyNumber, Query, Value, evaluate};
 use crate::pack::PolicyPack;
 
 /// Why nothing permitted a question that nothing forbade.
@@ -26,11 +26,7 @@ pub(super) fn of_silence(pack: &PolicyPack, query: &Query, selected: &[PolicyNum
             )
         };
     };
-    // One condition that is told better by itself than by the policy as a whole.
-    if let [only] = unmet.as_slice()
-        && let Some(conditions) = &pack.engine().policies()[policy as usize].conditions
-        && let Some(reason) = of_condition(pack, &conditions[*only])
-    {
+    if let Some(reason) = of_only(pack, policy, &unmet) {
         return reason;
     }
     pack.notes(policy)
@@ -39,32 +35,56 @@ pub(super) fn of_silence(pack: &PolicyPack, query: &Query, selected: &[PolicyNum
         .unwrap_or_else(|| reason("not-permitted", "No rule of the hospital allows this."))
 }
 
+/// What the nearest of these permits lacked, if that is one condition that has a reason of its own.
+pub(super) fn of_one_condition(
+    pack: &PolicyPack,
+    query: &Query,
+    permits: &[PolicyNumber],
+) -> Option<Reason> {
+    let (policy, unmet) = nearest(pack, query, permits)?;
+    of_only(pack, policy, &unmet)
+}
+
+/// One condition that is told better by itself than by the policy as a whole.
+fn of_only(pack: &PolicyPack, policy: PolicyNumber, unmet: &[usize]) -> Option<Reason> {
+    let [only] = unmet else { return None };
+    let conditions = pack.engine().policies()[policy as usize]
+        .conditions
+        .as_ref()?;
+    of_condition(pack, &conditions[*only])
+}
+
 /// The reason to give when this condition alone was not met.
 fn of_condition(pack: &PolicyPack, condition: &Expression) -> Option<Reason> {
-    let mut found = None;
-    condition.walk(&mut |part| {
-        let Some((Variable::Context, path)) = part.path() else {
-            return;
-        };
-        let names = pack.engine().names();
-        let path: Vec<&str> = path.iter().map(|s| names.name(*s)).collect();
-        found = found.take().or(match path.as_slice() {
-            ["purpose"] => Some(reason(
-                "purpose-does-not-fit",
-                "This session was opened for another purpose than this needs.",
-            )),
-            ["device"] | ["device", "managed"] => Some(reason(
-                "device-not-managed",
-                "This needs a device that the hospital manages.",
-            )),
-            ["feeds", ..] => Some(reason(
-                "relations-too-old",
-                "The hospital's care-team information is too old to rely on.",
-            )),
-            _ => None,
-        });
-    });
-    found
+    // An alternative is told by the policy, which knows all its sides.
+    if matches!(condition, Expression::Or(_)) {
+        return None;
+    }
+    let names = pack.engine().names();
+    let mut read = Vec::new();
+    evaluate::reads(condition, &mut read);
+    // `context.device.class` also reads `context.device`: what is meant is the longest.
+    let longest = read.iter().map(|(_, path)| path.len()).max()?;
+    read.into_iter().filter(|(v, p)| *v == Variable::Context && p.len() == longest).find_map(
+        |(_, path)| {
+            let path: Vec<&str> = path.iter().map(|s| names.name(*s)).collect();
+            Some(match path.as_slice() {
+                ["purpose"] => reason(
+                    "purpose-does-not-fit",
+                    "This session was opened for another purpose than this needs.",
+                ),
+                ["device"] | ["device", "managed"] => reason(
+                    "device-not-managed",
+                    "This needs a device that the hospital manages.",
+                ),
+                ["relation", "grantReauthenticated"] => reason(
+                    "emergency-needs-fresh-sign-in",
+                    "The emergency was declared without a fresh sign-in; please confirm that it is you.",
+                ),
+                _ => return None,
+            })
+        },
+    )
 }
 
 /// A condition in plain words, for explanations.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use domain::relation::{Consent, Feed};
-use domain::{Person, Resource, Timestamp};
+use domain::{Grants, Person, Resource, Timestamp};
 
 use super::judge::{Answers, Case, Judge};
 use crate::decision::Obligation;
@@ -27,7 +27,7 @@ pub(super) fn of_permit<'a>(
     base: &Answers,
     obligations: &[Obligation],
 ) -> Timestamp {
-    let end = judge.request.subject.session_ends;
+    let end = end(judge);
     let mut instants = instants(judge, person, cases, base.clocks);
     instants.retain(|i| *i < end);
     if instants.len() > INSTANTS_MAX {
@@ -50,7 +50,16 @@ pub(super) fn of_refusal<'a>(judge: &Judge<'a>, person: &'a Person, cases: &[Cas
         .into_iter()
         .min()
         .unwrap_or(Timestamp::FOREVER)
-        .min(judge.request.subject.session_ends)
+        .min(end(judge))
+}
+
+/// When the request itself is over: the session ends, or the grant that came with it.
+fn end(judge: &Judge<'_>) -> Timestamp {
+    let session = judge.request.subject.session_ends;
+    match &judge.request.context.grants {
+        Grants::Presented(grant) => session.min(grant.expires),
+        Grants::Held(_) => session,
+    }
 }
 
 /// The last instants, from now on, at which some fact of these clocks is as it is now.

@@ -266,9 +266,9 @@ fn compile(json: &Json, names: &mut Names, depth: usize) -> Result<Expression, C
     })
 }
 
-fn swapped(sides: Box<[Expression; 2]>) -> Box<[Expression; 2]> {
-    let [left, right] = *sides;
-    Box::new([right, left])
+fn swapped(mut sides: Box<[Expression; 2]>) -> Box<[Expression; 2]> {
+    sides.reverse();
+    sides
 }
 
 fn has(left: Expression, body: &Json, names: &mut Names) -> Result<Expression, CompileError> {

@@ -170,7 +170,7 @@ mod tests {
             id: None,
             patients: patients.iter().map(|p| PatientId::new(*p)).collect(),
             operation: None,
-            categories: categories.iter().map(|c| SmolStr::new(c)).collect(),
+            categories: categories.iter().map(SmolStr::new).collect(),
         })
     }
 

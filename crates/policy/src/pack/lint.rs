@@ -284,7 +284,8 @@ fn is_plain(part: &Expression, vocabulary: &Vocabulary) -> bool {
         Some((Variable::Context, path)) => match path.last() {
             None => false,
             Some(last) => {
-                !vocabulary.is_timed(*last) && !(path.len() == 1 && vocabulary.is_record(*last))
+                let whole_record = path.len() == 1 && vocabulary.is_record(*last);
+                !vocabulary.is_timed(*last) && !whole_record
             }
         },
         Some(_) | None => true,

@@ -32,7 +32,7 @@ export function say(text) {
 /** Shows `children` as the whole page and moves the focus there. */
 export function show(...children) {
   const main = document.getElementById("main");
-  main.replaceChildren(...children);
+  main.replaceChildren(...children.filter((child) => child !== null));
   window.scrollTo(0, 0);
   main.focus({ preventScroll: true });
 }

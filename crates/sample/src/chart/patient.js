@@ -9,36 +9,39 @@ const LABELS = {
   SEX: "Sexual health", GDIS: "Genetics", PSYTHPN: "Psychotherapy", VIP: "Public interest", EMP: "Employee",
 };
 
+/** Vital signs from left to right, by LOINC code. */
+const ORDER = ["8867-4", "85354-9", "9279-1", "59408-5", "8310-5"];
+
 /** Opens the chart of the patient `id`. */
 export async function chart(id, me) {
-  show(el("p", {}, el("a", { class: "plain", href: "#/" }, "Patients")), waiting(6));
+  show(back(), waiting(6));
   say("Loading the chart");
   let patient;
   try {
     patient = await read(`Patient/${encodeURIComponent(id)}`);
   } catch (problem) {
+    const titles = { step_up: "Please confirm it is you", fault: "The chart could not be opened" };
     show(
-      el("h1", {}, problem.outcome === "fault" ? "The chart could not be opened" : "This chart is closed"),
-      notice(problem, { again: () => chart(id, me) }),
-      el("p", {}, el("a", { href: "#/" }, "Back to the patients")));
+      back(),
+      el("h1", {}, titles[problem.outcome] ?? "This chart is closed"),
+      notice(problem, { again: problem.outcome === "deny" ? undefined : () => chart(id, me) }));
     say(problem.sentence);
     return;
   }
   const view = { id, me, current: undefined };
   const vitals = section(view, "Vital signs", vitalSigns, () => recordVital(view, vitals.load), "Record");
   const medicines = section(view, "Medicines", medications, () => prescribe(view, medicines.load), "Prescribe");
-  const all = [
-    vitals,
-    section(view, "Problems", problems),
-    medicines,
-    section(view, "Laboratory", laboratory),
-    section(view, "Documents", documents),
-    section(view, "Stays and team", stays),
-  ];
+  const left = [section(view, "Problems", problems), medicines, section(view, "Documents", documents)];
+  const right = [section(view, "Laboratory", laboratory), section(view, "Stays and team", stays)];
+  const column = (sections) => el("div", { class: "column" }, sections.map((s) => s.node));
   const warnings = el("div", { class: "allergies" });
-  show(banner(patient, warnings), el("div", { class: "sections" }, all.map((s) => s.node)));
+  show(back(), banner(patient, warnings), vitals.node, el("div", { class: "columns" }, column(left), column(right)));
   say("Chart opened");
-  await Promise.all([allergies(id, warnings), ...all.map((s) => s.load())]);
+  await Promise.all([allergies(id, warnings), ...[vitals, ...left, ...right].map((s) => s.load())]);
+}
+
+function back() {
+  return el("nav", { "aria-label": "Way back" }, el("a", { class: "plain", href: "#/" }, "All patients"));
 }
 
 function banner(patient, warnings) {
@@ -113,7 +116,10 @@ async function vitalSigns(view) {
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(one);
   }
-  return el("div", { class: "tiles" }, [...groups.values()].map(tile));
+  // Always in the same places, so that the eye finds them.
+  const place = ([key]) => (ORDER.includes(key) ? ORDER.indexOf(key) : ORDER.length);
+  const placed = [...groups].sort((a, b) => place(a) - place(b));
+  return el("div", { class: "tiles" }, placed.map(([, series]) => tile(series)));
 }
 
 function tile(series) {
@@ -136,10 +142,10 @@ function line(values) {
   if (values.length < 2) return null;
   const low = Math.min(...values);
   const span = Math.max(...values) - low || 1;
-  const at = values.map((v, i) => [4 + (i * 112) / (values.length - 1), 26 - ((v - low) * 22) / span]);
+  const at = values.map((v, i) => [4 + (i * 172) / (values.length - 1), 28 - ((v - low) * 22) / span]);
   const points = at.map((p) => p.map((n) => n.toFixed(1)).join(",")).join(" ");
   const [x, y] = at[at.length - 1];
-  return svg("svg", { class: "course", viewBox: "0 0 120 30", role: "img", "aria-label": `Course: ${values.join(", ")}` },
+  return svg("svg", { class: "course", viewBox: "0 0 180 34", role: "img", "aria-label": `Course: ${values.join(", ")}` },
     svg("polyline", { points }), svg("circle", { cx: x.toFixed(1), cy: y.toFixed(1), r: 3 }));
 }
 

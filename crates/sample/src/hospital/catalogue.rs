@@ -335,8 +335,8 @@ pub(super) const VITALS: &[Measure] = measures! {
 /// Laboratory measurements.
 pub(super) const LABORATORY: &[Measure] = measures! {
     "718-7" "Haemoglobin", "g/dL" "g/dL", 13.2 1.8, 12.0 17.0, 1;
-    "6690-2" "Leucocytes", "10*3/uL" "10*3/uL", 8.4 3.2, 4.0 11.0, 1;
-    "777-3" "Platelets", "10*3/uL" "10*3/uL", 250.0 70.0, 150.0 400.0, 0;
+    "6690-2" "Leucocytes", "10³/µL" "10*3/uL", 8.4 3.2, 4.0 11.0, 1;
+    "777-3" "Platelets", "10³/µL" "10*3/uL", 250.0 70.0, 150.0 400.0, 0;
     "2951-2" "Sodium", "mmol/L" "mmol/L", 139.0 3.5, 135.0 145.0, 0;
     "2823-3" "Potassium", "mmol/L" "mmol/L", 4.2 0.5, 3.5 5.1, 1;
     "2160-0" "Creatinine", "mg/dL" "mg/dL", 1.0 0.35, 0.6 1.3, 2;

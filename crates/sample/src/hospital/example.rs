@@ -383,10 +383,13 @@ impl Hospital {
         )
     }
 
+    /// On a ward other than the psychiatric one, where most of a chart is sensitive.
     fn lies_on_a_ward(&self, patient: &SamplePatient) -> bool {
-        self.units
-            .iter()
-            .any(|u| u.kind == UnitKind::Ward && Some(&u.id) == patient.facts.unit.as_ref())
+        self.units.iter().any(|u| {
+            u.kind == UnitKind::Ward
+                && u.id.as_str() != staff::PSYCHIATRY
+                && Some(&u.id) == patient.facts.unit.as_ref()
+        })
     }
 
     fn unrelated(&self, is_patient: fn(&SamplePatient) -> bool) -> Vec<Cast> {

@@ -17,7 +17,7 @@ const WARDS: &[(&str, usize, &[Problem])] = &[
     ("rowan", 12, catalogue::CARDIOLOGY),
     ("alder", 8, catalogue::CRITICAL),
     ("willow", 12, catalogue::PAEDIATRICS),
-    ("linden", 10, catalogue::PSYCHIATRY),
+    (staff::PSYCHIATRY, 10, catalogue::PSYCHIATRY),
 ];
 const CLINIC_PATIENTS: usize = 110;
 const PROGRAMME_PATIENTS: usize = 14;
@@ -267,15 +267,15 @@ impl Maker<'_> {
         patient.visits.push(now_here);
         match ward {
             "maple" if bed < 4 => self.enter_programme(&mut patient, bed.is_multiple_of(2)),
-            "linden" if bed < 2 => self.enter_programme(&mut patient, bed == 0),
+            staff::PSYCHIATRY if bed < 2 => self.enter_programme(&mut patient, bed == 0),
             "willow" if bed < 2 => patient.list(&catalogue::SEXUAL_HEALTH, starts, &physician),
             "birch" if bed == 0 => patient.list(&catalogue::VIOLENCE, starts, &physician),
             _ => {}
         }
-        if ward == "linden" && bed.is_multiple_of(2) {
+        if ward == staff::PSYCHIATRY && bed.is_multiple_of(2) {
             let therapist = self
                 .staff
-                .of("physician", "linden")
+                .of("physician", staff::PSYCHIATRY)
                 .find(|m| m.specialty == "Psychotherapy")
                 .map(|m| m.person.id.clone());
             if let Some(therapist) = therapist {
@@ -476,8 +476,8 @@ impl Maker<'_> {
                     p.age >= 30
                         && p.employee.is_none()
                         && p.consents.is_empty()
-                        && p.programme_team.is_empty()
                         && !p.team.is_empty()
+                        && p.problems.iter().all(|l| l.problem.label.is_none())
                         && p.current().is_some_and(|v| v.inpatient) == inpatient
                 })
                 .collect();

@@ -10,6 +10,8 @@ use super::{Unit, UnitKind};
 pub(super) const CLINIC: &str = "clinic";
 /// The substance-use programme's unit id.
 pub(super) const PROGRAMME: &str = "harbour";
+/// The psychiatric ward's unit id.
+pub(super) const PSYCHIATRY: &str = "linden";
 /// The infusion-pump gateway: a device, and the workload that speaks for it.
 pub(super) const PUMP_GATEWAY: &str = "pump-gateway-1";
 
@@ -19,7 +21,7 @@ const UNITS: &[(&str, &str, UnitKind)] = &[
     ("rowan", "Rowan Ward (cardiology)", UnitKind::Ward),
     ("alder", "Alder Unit (intensive care)", UnitKind::Ward),
     ("willow", "Willow Ward (paediatrics)", UnitKind::Ward),
-    ("linden", "Linden Ward (psychiatry)", UnitKind::Ward),
+    (PSYCHIATRY, "Linden Ward (psychiatry)", UnitKind::Ward),
     (CLINIC, "Outpatient Clinic", UnitKind::Clinic),
     (
         PROGRAMME,
@@ -44,8 +46,8 @@ const POSTS: &[(&str, &str, &str, &str)] = &[
     ("dr", "physician", "rowan", "Cardiology"),
     ("dr", "physician", "alder", "Critical care medicine"),
     ("dr", "physician", "willow", "Paediatrics"),
-    ("dr", "physician", "linden", "Psychiatry"),
-    ("dr", "physician", "linden", "Psychotherapy"),
+    ("dr", "physician", PSYCHIATRY, "Psychiatry"),
+    ("dr", "physician", PSYCHIATRY, "Psychotherapy"),
     ("dr", "physician", CLINIC, "Family medicine"),
     ("dr", "physician", CLINIC, "Infectious disease"),
     ("dr", "physician", PROGRAMME, "Addiction medicine"),
@@ -59,8 +61,8 @@ const POSTS: &[(&str, &str, &str, &str)] = &[
     ("rn", "nurse", "alder", "Nursing"),
     ("rn", "nurse", "willow", "Nursing"),
     ("rn", "nurse", "willow", "Nursing"),
-    ("rn", "nurse", "linden", "Nursing"),
-    ("rn", "nurse", "linden", "Nursing"),
+    ("rn", "nurse", PSYCHIATRY, "Nursing"),
+    ("rn", "nurse", PSYCHIATRY, "Nursing"),
     ("rn", "nurse", CLINIC, "Nursing"),
     ("rn", "nurse", PROGRAMME, "Nursing"),
     ("rx", "pharmacist", "pharmacy", "Pharmacy"),
