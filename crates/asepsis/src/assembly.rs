@@ -139,7 +139,7 @@ impl Assembly {
             },
         )
         .input("opening the audit log")?;
-        let store = Store::open(&store_path(&plan.data)).input("opening the store")?;
+        let store = Store::open(store_path(&plan.data)).input("opening the store")?;
         hold_relying_party(&store, &plan.relying_party.id)?;
 
         let kept = store.load().wait().input("reading the store")?;

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use domain::Timestamp;
 
 /// This instant.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

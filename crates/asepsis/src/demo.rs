@@ -285,7 +285,12 @@ fn plan(
             people: hospital.people().iter().map(|p| p.id.clone()).collect(),
             devices: hospital.devices().iter().map(|d| d.id.clone()).collect(),
         }),
-        feeds: hospital.feeds(),
+        // The directory was imported, not polled: it cannot become stale.
+        feeds: hospital
+            .feeds()
+            .into_iter()
+            .filter(|f| feed::NAMES.contains(&f.name.as_str()))
+            .collect(),
         administrator: None,
     })
 }

@@ -175,7 +175,7 @@ fn show(dir: &Path, last: u64, kind: Option<&str>, output: Output) -> Result<Exi
                 text(stored, "outcome"),
                 text(stored, "application"),
                 text(stored, "action"),
-                text(stored, "reason"),
+                text(stored, "code"),
             ]
         }),
     )?;
