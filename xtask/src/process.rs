@@ -78,12 +78,30 @@ impl Process {
             .filter_map(|id| table.get(id))
             .map(|stat| stat.ticks)
             .sum();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "ticks of one benchmark are far below 2^52"
-        )]
-        let seconds = ticks as f64 / TICKS_PER_SECOND;
-        Ok(seconds)
+        Ok(seconds(ticks))
+    }
+
+    /// CPU time of the threads that the process and its descendants have now, by the names of the threads.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn cpu_seconds_by_thread(&self) -> Result<BTreeMap<String, f64>> {
+        let table = read_table()?;
+        anyhow::ensure!(table.contains_key(&self.id()), "{} has ended", self.name);
+        let mut threads = BTreeMap::new();
+        for id in family(&table, self.id()) {
+            // A process or a thread may end while we read.
+            let entries = std::fs::read_dir(format!("/proc/{id}/task"))
+                .into_iter()
+                .flatten();
+            for entry in entries.flatten() {
+                let text = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+                if let (Some(name), Some(stat)) = (parse_name(&text), parse_stat(&text)) {
+                    *threads.entry(name.to_owned()).or_default() += seconds(stat.ticks);
+                }
+            }
+        }
+        Ok(threads)
     }
 
     /// Asks the process to end, waits, and ends by force what is left of it and its descendants.
@@ -136,6 +154,15 @@ struct Stat {
     started: u64,
 }
 
+fn seconds(ticks: u64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "ticks of one benchmark are far below 2^52"
+    )]
+    let ticks = ticks as f64;
+    ticks / TICKS_PER_SECOND
+}
+
 fn read_table() -> Result<BTreeMap<u32, Stat>> {
     let mut table = BTreeMap::new();
     for entry in std::fs::read_dir("/proc")
@@ -170,6 +197,11 @@ fn parse_stat(text: &str) -> Option<Stat> {
         ticks: number(11)? + number(12)?,
         started: number(19)?,
     })
+}
+
+/// The name between the first `(` and the last `)`.
+fn parse_name(text: &str) -> Option<&str> {
+    Some(text.split_once('(')?.1.rsplit_once(')')?.0)
 }
 
 /// `id` and its descendants.
@@ -210,6 +242,7 @@ mod tests {
                 started: 4711
             })
         );
+        assert_eq!(parse_name(text), Some("a) b (c"));
         assert_eq!(parse_stat("12 (a"), None);
         assert_eq!(parse_stat("12 (a) S x"), None);
     }
@@ -249,6 +282,11 @@ mod tests {
         assert_eq!(members.len(), 2, "the shell and its child");
         assert_eq!(process.ended().expect("a state"), None);
         assert!(process.cpu_seconds().expect("a time") >= 0.0);
+        let threads = process.cpu_seconds_by_thread().expect("threads");
+        assert!(
+            threads.contains_key("sh") && threads.contains_key("sleep"),
+            "{threads:?}"
+        );
         drop(process);
         let gone = || {
             let table = read_table().expect("a process table");

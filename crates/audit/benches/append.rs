@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 
 const CONCURRENCY: [usize; 4] = [1, 16, 64, 1024];
 const RECORD_BYTES: usize = 600;
+/// The load that the log is to bear with a p99 of at most 25 ms.
+const OFFERED_PER_S: u32 = 50_000;
 
 /// What one run showed.
 struct Figures {
@@ -109,8 +111,15 @@ fn entry(n: u64) -> Entry {
     }
 }
 
-/// Runs `appenders` tasks for `span` after a warm-up; `append` is one append, awaited.
-fn drive<F, Fut>(runtime: &Runtime, appenders: usize, span: Duration, append: F) -> Figures
+/// Runs `appenders` tasks for `span` after a warm-up; `append` is one append, awaited. With a `pace`, each task begins an
+/// append at most that often, all of them spread evenly.
+fn drive<F, Fut>(
+    runtime: &Runtime,
+    appenders: usize,
+    span: Duration,
+    pace: Option<Duration>,
+    append: F,
+) -> Figures
 where
     F: Fn(Entry) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()> + Send,
@@ -118,12 +127,20 @@ where
     let warm_up = Instant::now() + Duration::from_millis(300);
     let end = warm_up + span;
     let tasks: Vec<_> = (0..appenders)
-        .map(|_| {
+        .map(|i| {
             let append = append.clone();
+            let mut due = pace.map(|pace| {
+                Instant::now()
+                    + pace * u32::try_from(i).unwrap_or(0) / u32::try_from(appenders).unwrap_or(1)
+            });
             runtime.spawn(async move {
                 let mut latencies = Vec::with_capacity(1 << 16);
                 let mut n = 0;
                 loop {
+                    if let (Some(due), Some(pace)) = (&mut due, pace) {
+                        tokio::time::sleep_until((*due).into()).await;
+                        *due += pace;
+                    }
                     let begun = Instant::now();
                     if begun >= end {
                         return latencies;
@@ -156,11 +173,17 @@ where
     }
 }
 
-fn ours(runtime: &Runtime, dir: &Path, appenders: usize, span: Duration) -> Figures {
+fn ours(
+    runtime: &Runtime,
+    dir: &Path,
+    appenders: usize,
+    span: Duration,
+    pace: Option<Duration>,
+) -> Figures {
     let log = Log::open(dir, Options::default()).expect("an empty folder");
     let figures = {
         let log = log.clone();
-        drive(runtime, appenders, span, move |entry| {
+        drive(runtime, appenders, span, pace, move |entry| {
             let pending = log.append(entry);
             async move {
                 pending.await.expect("the disk works");
@@ -201,7 +224,7 @@ fn insert(connection: &Connection, entry: &Entry) {
 /// One transaction for each row.
 fn sqlite_single(runtime: &Runtime, dir: &Path, appenders: usize, span: Duration) -> Figures {
     let connection = Arc::new(Mutex::new(open_sqlite(dir)));
-    drive(runtime, appenders, span, move |entry| {
+    drive(runtime, appenders, span, None, move |entry| {
         let connection = Arc::clone(&connection);
         async move { insert(&connection.lock().expect("sound"), &entry) }
     })
@@ -225,7 +248,7 @@ fn sqlite_grouped(runtime: &Runtime, dir: &Path, appenders: usize, span: Duratio
             }
         }
     });
-    let figures = drive(runtime, appenders, span, move |entry| {
+    let figures = drive(runtime, appenders, span, None, move |entry| {
         let (done, committed) = oneshot::channel();
         sender.send((entry, done)).expect("the writer lives");
         async move { committed.await.expect("the writer answers") }
@@ -263,6 +286,7 @@ fn main() {
     let home = tempfile::tempdir_in(&parent).expect("a folder to work in");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .enable_time()
         .build()
         .expect("a runtime");
     println!("{RECORD_BYTES}-byte records, {seconds} s each, in {parent}");
@@ -275,6 +299,7 @@ fn main() {
         &runtime,
         64,
         span.min(Duration::from_secs(1)),
+        None,
         |entry| async move {
             std::hint::black_box(entry);
             tokio::task::yield_now().await;
@@ -286,7 +311,7 @@ fn main() {
     let mut last = None;
     for appenders in CONCURRENCY {
         let dir = home.path().join(format!("log-{appenders}"));
-        let figures = ours(&runtime, &dir, appenders, span);
+        let figures = ours(&runtime, &dir, appenders, span, None);
         print("asepsis audit", appenders, &figures);
         by_concurrency.insert(appenders.to_string(), figures.json());
         last = Some((dir, figures));
@@ -309,6 +334,20 @@ fn main() {
         }
     }
     let Some((dir, figures)) = last else { return };
+
+    let pace = Duration::from_secs(1024) / OFFERED_PER_S;
+    let offered = ours(
+        &runtime,
+        &home.path().join("offered"),
+        1024,
+        span,
+        Some(pace),
+    );
+    print(
+        &format!("asepsis audit, {OFFERED_PER_S}/s offered"),
+        1024,
+        &offered,
+    );
     let begun = Instant::now();
     let verified = verify(&dir, None, &mut |_, _| ()).expect("a sound log");
     let verified_per_s = verified.size as f64 / begun.elapsed().as_secs_f64();
@@ -323,6 +362,7 @@ fn main() {
                 "records_per_s": figures.per_second().round(),
                 "p99_ms": figures.latency(0.99),
                 "by_concurrency": by_concurrency,
+                "offered_50000_per_s": offered.json(),
                 "rivals": rivals,
                 "harness_cpu_us_per_record": harness.cpu_per_record(),
                 "verified_per_s": verified_per_s.round(),

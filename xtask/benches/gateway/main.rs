@@ -342,9 +342,9 @@ async fn load(
         duration,
     };
 
-    let before = cpu_seconds(side)?;
+    let (before, threads_before) = (cpu_seconds(side)?, by_thread(side)?);
     let (status, printed) = output("wrk", wrk.command(&load).stderr(Stdio::piped())).await?;
-    let used = cpu_seconds(side)? - before;
+    let (used, threads) = (cpu_seconds(side)? - before, by_thread(side)?);
     ensure!(
         status.success(),
         "`wrk` ended with {status} and said: {}",
@@ -355,6 +355,13 @@ async fn load(
     let sample = Sample {
         requests_per_second: figures.requests / figures.seconds,
         cpu_seconds: used / figures.requests * 1e5,
+        threads: threads
+            .into_iter()
+            .map(|(name, after)| {
+                let used = after - threads_before.get(&name).copied().unwrap_or_default();
+                (name, used / figures.requests * 1e5)
+            })
+            .collect(),
         p50_us: figures.p50_us,
         p99_us: figures.p99_us,
     };
@@ -366,6 +373,16 @@ fn cpu_seconds(side: &Ready<'_>) -> Result<f64> {
         .iter()
         .map(|process| process.cpu_seconds())
         .sum()
+}
+
+fn by_thread(side: &Ready<'_>) -> Result<BTreeMap<String, f64>> {
+    let mut all = BTreeMap::new();
+    for process in &side.processes {
+        for (name, seconds) in process.cpu_seconds_by_thread()? {
+            *all.entry(name).or_default() += seconds;
+        }
+    }
+    Ok(all)
 }
 
 /// Sees that every side serves the page to the session, that the guarded ones refuse it to a stranger, and that TLS
@@ -414,13 +431,9 @@ fn auth_endpoint(port: u16, secret: &str) -> Result<Process> {
     Process::start(
         "auth-endpoint",
         Command::new(program)
-            .args([
-                "auth-endpoint",
-                "--port",
-                &port.to_string(),
-                "--secret",
-                secret,
-            ])
+            .args(["auth-endpoint", "--port", &port.to_string()])
+            // One argument: a secret may begin with a hyphen.
+            .arg(format!("--secret={secret}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null()),
     )

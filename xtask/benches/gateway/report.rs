@@ -71,6 +71,8 @@ pub(crate) struct Sample {
     pub(crate) requests_per_second: f64,
     /// All processes of the side, for 100,000 requests.
     pub(crate) cpu_seconds: f64,
+    /// The same by the names of the threads.
+    pub(crate) threads: BTreeMap<String, f64>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
 }
@@ -124,6 +126,22 @@ impl Report {
             other.words()
         );
         Ok(ours / theirs)
+    }
+
+    /// CPU seconds for 100,000 requests by thread of one side under the keep-alive load; idle threads left out.
+    fn threads(&self, side: Side) -> BTreeMap<&str, f64> {
+        let samples = self
+            .samples
+            .get(&(Mode::KeepAlive, side))
+            .map_or(&[][..], Vec::as_slice);
+        let mut threads: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (name, used) in samples.iter().flat_map(|sample| &sample.threads) {
+            threads.entry(name).or_default().push(*used);
+        }
+        let middles = threads
+            .into_iter()
+            .filter_map(|(name, used)| Some((name, median(&used)?)));
+        middles.filter(|(_, used)| *used >= 0.005).collect()
     }
 
     fn ratios(&self) -> Result<Vec<(&'static str, f64, &'static str)>> {
@@ -203,6 +221,13 @@ impl Report {
         for (_, ratio, words) in self.ratios()? {
             line(format!("  {words:<40} {ratio:>6.2}"));
         }
+        line(String::new());
+        line("CPU s/100,000 by thread, keep-alive".into());
+        for side in Side::ALL {
+            for (name, used) in self.threads(side) {
+                line(format!("  {:<26} {name:<16} {used:>6.2}", side.words()));
+            }
+        }
         if let Some((records, requests)) = self.records {
             line(String::new());
             line(format!(
@@ -241,6 +266,14 @@ impl Report {
                 figures["connections"] = (*connections).into();
                 durable.push(figures);
             } else {
+                if *mode == Mode::KeepAlive {
+                    let threads = self
+                        .threads(*side)
+                        .into_iter()
+                        .map(|(name, used)| (name.to_owned(), rounded(used)));
+                    figures["cpu_seconds_per_100k_by_thread"] =
+                        threads.collect::<Map<String, Value>>().into();
+                }
                 let of_side = sides.entry(side.key()).or_insert_with(|| json!({}));
                 of_side[mode.key()] = figures;
             }
