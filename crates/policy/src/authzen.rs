@@ -1,7 +1,7 @@
 //! AuthZEN Authorization API 1.0: evaluation and evaluations.
 //!
 //! The vocabulary (types, properties, context) is documented in `docs/decisions.md` and read in
-//! [`vocabulary`]. Facts may come inline, by which a question can be put about a hospital that exists only in the
+//! `vocabulary`. Facts may come inline, by which a question can be put about a hospital that exists only in the
 //! question; what is not given is looked up in the snapshot, and what neither knows counts as no.
 //!
 //! A key that the vocabulary does not have is an error that names its place: a misspelt fact would otherwise be

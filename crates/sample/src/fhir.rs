@@ -2,7 +2,7 @@
 //!
 //! Offered are the interactions `capabilities`, `read`, `vread`, `history` (instance, type, system), `search` (`GET`
 //! and `POST`, also in a patient's compartment), `create`, `update`, `patch` (JSON Patch), `delete`, `batch` and
-//! `transaction`. What it keeps and can search by stands in [`parameters`]; everything is bounded by [`Options`].
+//! `transaction`. What it keeps and can search by stands in its module `parameters`; everything is bounded by [`Options`].
 //!
 //! It trusts whoever passes its [`Verifier`]: who may do what is decided in front of it.
 
