@@ -81,6 +81,7 @@
     news = { all: 0, stopped: 0 };
   }, 5000);
 
+  state("", "Connecting …");
   const source = new EventSource(list.dataset.stream);
   source.addEventListener("open", () => { if (!paused) state("live", "Live"); });
   source.addEventListener("error", () => {

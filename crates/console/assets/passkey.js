@@ -109,8 +109,9 @@
       });
       location.assign(done.continue);
     } catch (error) {
-      if (pending === mine) say(told(error));
-      if (mediation && error.name !== "AbortError") button.disabled = false;
+      // An offer that nobody took up is no failure that anybody has to read about.
+      const unused = mediation && error.name === "NotAllowedError";
+      if (pending === mine && !unused) say(told(error));
     } finally {
       if (!mediation) button.disabled = false;
     }

@@ -97,15 +97,19 @@ pub(crate) fn content_security_policy(form_targets: &[String]) -> String {
     );
     for target in form_targets {
         // Anything else than a plain origin could end the directive and begin another.
-        if target
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b":/.-[]".contains(&b))
-        {
+        if is_plain(target) {
             policy.push(' ');
             policy.push_str(target);
         }
     }
     policy
+}
+
+/// Whether a text holds nothing but what an origin is written with.
+fn is_plain(origin: &str) -> bool {
+    origin
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b":/.-[]".contains(&b))
 }
 
 /// A page.
@@ -207,6 +211,9 @@ pub(crate) fn sealed(mut answer: Answer, form_targets: &[String]) -> Answer {
 /// files is the only place named.
 pub(crate) fn seal_console(headers: &mut http::HeaderMap, files: &str) {
     seal(headers, &[files.to_owned()]);
+    if !is_plain(files) {
+        return;
+    }
     let folder = format!("{files}{}", crate::assets::PREFIX);
     let policy = content_security_policy(&[files.to_owned()])
         .replace("script-src 'self'", &format!("script-src {folder}"))

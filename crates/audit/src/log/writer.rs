@@ -190,10 +190,10 @@ impl Writer {
         let needed = BLOCK as u64 + span;
         let spare = self.shared.book.lock().spare.take();
         let spare = match spare {
-            Some(spare) if spare.bytes >= needed => spare,
+            Some(spare) if spare.bytes >= needed && spare.file.check_linked().is_ok() => spare,
             other => {
-                if let Some(small) = other {
-                    self.discard(small);
+                if let Some(unfit) = other {
+                    self.discard(unfit);
                 }
                 let bytes = self
                     .segment_bytes
@@ -274,12 +274,11 @@ impl Writer {
     }
 
     fn discard(&self, spare: Spare) {
-        if self
-            .shared
-            .disk
-            .remove(&self.shared.dir.join(&spare.name))
-            .is_ok()
-        {
+        let gone = match self.shared.disk.remove(&self.shared.dir.join(&spare.name)) {
+            Ok(()) => true,
+            Err(e) => e.kind() == io::ErrorKind::NotFound,
+        };
+        if gone {
             self.shared.book.lock().wal_bytes -= spare.bytes;
         }
     }

@@ -195,7 +195,7 @@ pub(crate) fn decisions(
                     }
                 }
                 div.field {
-                    label for="unit" { "Ward or unit of the person" }
+                    label for="unit" { "Ward or unit" }
                     select #unit name="unit" {
                         (option("", "All", &filters.unit))
                         @for u in &filters.units { (option(u, u, &filters.unit)) }
