@@ -25,11 +25,12 @@ use gateway::{
 use identity::assertion::Signer;
 use identity::relations::Relations;
 use identity::{
-    Ceremonies, Codes, InvitationKind, Invitations, Limits, Passkeys, RelyingParty, Sessions,
+    Ceremonies, Codes, EndCause, InvitationKind, Invitations, Limits, Passkeys, RelyingParty,
+    Sessions,
 };
 use policy::{ApplicationFacts, PolicyPack, Snapshot};
 use rustls::ClientConfig;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use store::{ErrorKind, ImportMode, Setting, Store, StoreError};
 
 use crate::clock;
@@ -190,11 +191,20 @@ impl Assembly {
         let first_link =
             first_link(&plan, &passkeys, &invitations, &store, now).map_err(Failure::Running)?;
 
-        // An ended session must not come back with the next start.
-        let (ended_store, ended) = (store.clone(), Arc::downgrade(&sessions));
-        sessions.on_end(move |_| {
-            if let Some(sessions) = ended.upgrade() {
+        // An ended session must not come back with the next start, and an end that nobody asked for is recorded here:
+        // whoever ends one on purpose records it with the reason.
+        let (ended_store, ended_log) = (store.clone(), log.clone());
+        let ending = Arc::downgrade(&sessions);
+        sessions.on_end(move |ended| {
+            if let Some(sessions) = ending.upgrade() {
                 ended_store.keep_sessions(&sessions).forget();
+            }
+            if matches!(
+                ended.cause,
+                EndCause::Idle | EndCause::Expired | EndCause::Displaced
+            ) {
+                let header = json!({ "session": ended.session, "cause": ended.cause.as_str() });
+                drop(ended_log.append(entry(clock::now(), Kind::SessionEnded, header)));
             }
         });
 
@@ -448,12 +458,7 @@ impl Assembly {
         if let Err(error) = self.store.keep_all_sessions(&self.sessions).await {
             tracing::warn!(%error, "sessions were not saved");
         }
-        let stopped = Entry {
-            at: clock::now(),
-            kind: Kind::Stopped,
-            header: Map::new(),
-            payload: Vec::new(),
-        };
+        let stopped = entry(clock::now(), Kind::Stopped, json!({}));
         if let Err(error) = self.log.append(stopped).await {
             tracing::warn!(%error, "the stop was not recorded");
         }
@@ -706,23 +711,24 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn record_start(log: &Log, pack: &PolicyPack, now: Timestamp) {
-    let header = |value: serde_json::Value| match value {
-        serde_json::Value::Object(map) => map,
+    // A log that cannot take these refuses every request too, and says so.
+    let version = json!({ "version": env!("CARGO_PKG_VERSION") });
+    drop(log.append(entry(now, Kind::Started, version)));
+    let loaded =
+        json!({ "pack": pack.name(), "policies": pack.policy_count(), "policy_hash": pack.hash() });
+    drop(log.append(entry(now, Kind::PolicyLoaded, loaded)));
+}
+
+/// An entry without payload. `header` is an object.
+fn entry(at: Timestamp, kind: Kind, header: Value) -> Entry {
+    let header = match header {
+        Value::Object(header) => header,
         _ => Map::new(),
     };
-    let entry = |kind, value| Entry {
-        at: now,
+    Entry {
+        at,
         kind,
-        header: header(value),
+        header,
         payload: Vec::new(),
-    };
-    // A log that cannot take these refuses every request too, and says so.
-    drop(log.append(entry(
-        Kind::Started,
-        json!({ "version": env!("CARGO_PKG_VERSION") }),
-    )));
-    drop(log.append(entry(
-        Kind::PolicyLoaded,
-        json!({ "pack": pack.name(), "policies": pack.policy_count(), "policy_hash": pack.hash() }),
-    )));
+    }
 }
