@@ -35,6 +35,7 @@ use store::{ErrorKind, ImportMode, Setting, Store, StoreError};
 
 use crate::clock;
 use crate::config::{self, Config};
+use crate::device;
 use crate::failure::{Blame, Failure};
 use crate::inbox::{Inbox, Letter};
 use crate::world::World;
@@ -296,6 +297,7 @@ impl Assembly {
             kind: ApplicationKind::Console,
             upstream: Upstream::Internal(Arc::new(console)),
         });
+        let inventory = world.cell();
         let gateway = Gateway::new(Parts {
             applications,
             access: AccessOrigin {
@@ -309,7 +311,9 @@ impl Assembly {
             log: log.clone(),
             signer: Arc::clone(&signer),
             pages: Arc::new(Notices),
-            devices: None,
+            devices: Some(Arc::new(move |certificate| {
+                device::named_by(&certificate.der, &inventory.load())
+            })),
             forwarded_headers: true,
             limits: gateway::Limits::default(),
             clock,
@@ -717,6 +721,12 @@ fn record_start(log: &Log, pack: &PolicyPack, now: Timestamp) {
     let loaded =
         json!({ "pack": pack.name(), "policies": pack.policy_count(), "policy_hash": pack.hash() });
     drop(log.append(entry(now, Kind::PolicyLoaded, loaded)));
+    // What was never acknowledged was dropped; that something was under way is said all the same.
+    let torn = log.recovery().torn_bytes;
+    if torn > 0 {
+        let gap = json!({ "code": "unfinished-batch-dropped", "bytes": torn });
+        drop(log.append(entry(now, Kind::Gap, gap)));
+    }
 }
 
 /// An entry without payload. `header` is an object.

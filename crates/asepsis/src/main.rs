@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod config;
 mod demo;
+mod device;
 mod failure;
 mod feed;
 mod inbox;
