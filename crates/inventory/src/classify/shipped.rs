@@ -1,0 +1,49 @@
+//! The packs that ship with the program.
+
+/// Name and text of each.
+pub(super) const PACKS: &[(&str, &str)] = &[
+    (
+        "mac_vendor.xml",
+        include_str!("../../../../packs/fingerprints/mac_vendor.xml"),
+    ),
+    (
+        "dicom.xml",
+        include_str!("../../../../packs/fingerprints/dicom.xml"),
+    ),
+    (
+        "medical_models.xml",
+        include_str!("../../../../packs/fingerprints/medical_models.xml"),
+    ),
+    (
+        "hl7.xml",
+        include_str!("../../../../packs/fingerprints/hl7.xml"),
+    ),
+    (
+        "bedside.xml",
+        include_str!("../../../../packs/fingerprints/bedside.xml"),
+    ),
+    (
+        "building.xml",
+        include_str!("../../../../packs/fingerprints/building.xml"),
+    ),
+    (
+        "snmp.xml",
+        include_str!("../../../../packs/fingerprints/snmp.xml"),
+    ),
+    (
+        "dhcp.xml",
+        include_str!("../../../../packs/fingerprints/dhcp.xml"),
+    ),
+    (
+        "names.xml",
+        include_str!("../../../../packs/fingerprints/names.xml"),
+    ),
+    (
+        "discovery.xml",
+        include_str!("../../../../packs/fingerprints/discovery.xml"),
+    ),
+    (
+        "applications.xml",
+        include_str!("../../../../packs/fingerprints/applications.xml"),
+    ),
+];
