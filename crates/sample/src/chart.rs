@@ -37,6 +37,7 @@ const ASSETS: &[Asset] = assets! {
     "/list.js" "list.js" "text/javascript; charset=utf-8";
     "/write.js" "write.js" "text/javascript; charset=utf-8";
     "/icon.svg" "icon.svg" "image/svg+xml";
+    "/favicon.ico" "icon.svg" "image/svg+xml";
 };
 
 /// Paths of everything that the page is made of, for whoever writes rules for it.

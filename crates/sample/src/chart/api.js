@@ -9,6 +9,8 @@ export class Problem extends Error {
     this.sentence = sentence;
     this.continueUrl = continueUrl;
     this.record = record;
+    // Something that is out of order now and may work in a moment, unlike a refusal or what is not there.
+    this.passing = status === 0 || status === 429 || status >= 500;
   }
 }
 

@@ -74,11 +74,14 @@ export function waiting(rows = 3) {
   return el("div", { class: "waiting", role: "img", "aria-label": "Loading" }, bars);
 }
 
-/** What a refusal looks like: the sentence, and the way on where there is one. */
-export function notice(problem, { again, beside } = {}) {
+/**
+ * What a refusal looks like: the sentence, and the ways on. Asking again is offered only where the answer may change by
+ * itself; `home` adds the way back to the patients.
+ */
+export function notice(problem, { again, beside, home } = {}) {
   const ways = [];
   if (problem.continueUrl) {
-    const words = problem.outcome === "break_glass" ? "Emergency access" : "Confirm it is you";
+    const words = { break_glass: "Emergency access", step_up: "Confirm it is you" };
     ways.push(el("a", {
       class: "button",
       href: problem.continueUrl,
@@ -86,10 +89,11 @@ export function notice(problem, { again, beside } = {}) {
       target: beside ? "_blank" : undefined,
       rel: "noopener",
       onclick: beside ? undefined : rememberPlace,
-    }, words));
-  } else if (again) {
-    ways.push(el("button", { class: "button second", type: "button", onclick: again }, "Try again"));
+    }, words[problem.outcome] ?? "Sign in"));
+  } else if (again && problem.passing) {
+    ways.push(el("button", { class: "button", type: "button", onclick: again }, "Try again"));
   }
+  if (home) ways.push(el("a", { class: "button second", href: "#/" }, "Back to the patients"));
   const afterwards = problem.continueUrl && beside
     ? el("p", { class: "quiet" }, "It opens beside this page. What you entered stays here; send it again afterwards.")
     : null;

@@ -85,7 +85,7 @@ async function fillIn(into, make) {
   try {
     into.replaceChildren(await make());
   } catch (problem) {
-    into.replaceChildren(notice(problem));
+    into.replaceChildren(notice(problem, { again: () => fillIn(into, make) }));
   }
 }
 

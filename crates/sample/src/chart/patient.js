@@ -20,11 +20,11 @@ export async function chart(id, me) {
   try {
     patient = await read(`Patient/${encodeURIComponent(id)}`);
   } catch (problem) {
-    const titles = { step_up: "Please confirm it is you", fault: "The chart could not be opened" };
+    const closed = problem.passing ? "The chart could not be opened" : "This chart is closed";
     show(
       back(),
-      el("h1", {}, titles[problem.outcome] ?? "This chart is closed"),
-      notice(problem, { again: problem.outcome === "deny" ? undefined : () => chart(id, me) }));
+      el("h1", {}, problem.outcome === "step_up" ? "Please confirm it is you" : closed),
+      notice(problem, { again: () => chart(id, me), home: true }));
     say(problem.sentence);
     return;
   }

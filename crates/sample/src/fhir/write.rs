@@ -100,6 +100,12 @@ fn update(
     }
     let before = store.entry(kept, id).and_then(Entry::current).cloned();
     check_match(call, before.as_ref())?;
+    let is_there = matches!(before, Some(Version { body: Some(_), .. }));
+    if is_there && call.if_none_match.is_some_and(|tags| tags.trim() == "*") {
+        return Err(Fault::precondition(
+            "there is a resource of this id already",
+        ));
+    }
     let version = store.put(kept, id, Some(resource.clone()), desk.now)?;
     let status = match before {
         Some(Version { body: Some(_), .. }) => StatusCode::OK,
