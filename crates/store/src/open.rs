@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
-use crate::{ErrorKind, StoreError, tables};
-
-/// "ASEP".
-pub(crate) const APPLICATION_ID: i32 = 0x4153_4550;
+use crate::tables::Schema;
+use crate::{ErrorKind, StoreError};
 
 /// How long a store that another process is about to release is waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
@@ -29,14 +27,14 @@ pub(crate) struct Opened {
     pub(crate) claim: Claim,
 }
 
-pub(crate) fn open(path: &Path) -> Result<Opened, StoreError> {
-    open_kind(path).map_err(|kind| StoreError::new(path, kind))
+pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Opened, StoreError> {
+    open_kind(path, schema).map_err(|kind| StoreError::new(path, kind))
 }
 
-fn open_kind(path: &Path) -> Result<Opened, ErrorKind> {
-    create_if_absent(path)?;
+fn open_kind(path: &Path, schema: &Schema) -> Result<Opened, ErrorKind> {
+    create_if_absent(path, schema)?;
     let claim = Claim::take(path)?;
-    inspect(&claim.file)?;
+    inspect(&claim.file, schema)?;
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -46,7 +44,7 @@ fn open_kind(path: &Path) -> Result<Opened, ErrorKind> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     harden(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, schema)?;
     // Only now, so that the numbers that mark the file as ours are in its first page and not in a log beside it.
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -62,6 +60,7 @@ fn open_kind(path: &Path) -> Result<Opened, ErrorKind> {
 /// Reads a store without changing it, even while another process has it open.
 pub(crate) fn read<T>(
     path: &Path,
+    schema: &Schema,
     work: impl FnOnce(&Connection) -> Result<T, ErrorKind>,
 ) -> Result<T, StoreError> {
     let read = || {
@@ -71,7 +70,7 @@ pub(crate) fn read<T>(
         // Held to the end: see `Claim`.
         let open = here();
         if !open.contains(&identity(path)?) {
-            inspect(&File::open(path)?)?;
+            inspect(&File::open(path)?, schema)?;
         }
         let mut connection = Connection::open_with_flags(
             path,
@@ -82,8 +81,8 @@ pub(crate) fn read<T>(
         let transaction = connection.transaction()?;
         let version: i64 =
             transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        match version.cmp(&tables::VERSION) {
-            Ordering::Greater => known(version)?,
+        match version.cmp(&schema.version()) {
+            Ordering::Greater => known(version, schema)?,
             Ordering::Less => return Err(ErrorKind::TooOld { found: version }),
             Ordering::Equal => {}
         }
@@ -154,7 +153,7 @@ impl Drop for Claim {
 
 /// Creates the file if there is none: made whole under another name first, so that a program killed meanwhile leaves
 /// nothing at this one that could be taken for damage.
-fn create_if_absent(path: &Path) -> Result<(), ErrorKind> {
+fn create_if_absent(path: &Path, schema: &Schema) -> Result<(), ErrorKind> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -170,7 +169,7 @@ fn create_if_absent(path: &Path) -> Result<(), ErrorKind> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".new-{}", std::process::id()));
     let draft = path.with_file_name(name);
-    let made = make(&draft).and_then(|()| match std::fs::hard_link(&draft, path) {
+    let made = make(&draft, schema).and_then(|()| match std::fs::hard_link(&draft, path) {
         // Somebody else was faster: theirs it is.
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         linked => Ok(linked?),
@@ -180,7 +179,7 @@ fn create_if_absent(path: &Path) -> Result<(), ErrorKind> {
     sync_folder(path)
 }
 
-fn make(draft: &Path) -> Result<(), ErrorKind> {
+fn make(draft: &Path, schema: &Schema) -> Result<(), ErrorKind> {
     // SQLite gives its own files beside it the same permissions.
     OpenOptions::new()
         .write(true)
@@ -193,12 +192,12 @@ fn make(draft: &Path) -> Result<(), ErrorKind> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, schema)?;
     connection.close().map_err(|(_, e)| e.into())
 }
 
 /// Reads the head of the file as bytes: SQLite itself, asked to open it, might already replay a log or make files.
-fn inspect(file: &File) -> Result<(), ErrorKind> {
+fn inspect(file: &File, schema: &Schema) -> Result<(), ErrorKind> {
     let mut head = Vec::with_capacity(100);
     file.take(100).read_to_end(&mut head)?;
     if head.is_empty() {
@@ -212,14 +211,14 @@ fn inspect(file: &File) -> Result<(), ErrorKind> {
         bytes.copy_from_slice(&head[at..at + 4]);
         i32::from_be_bytes(bytes)
     };
-    if number(APPLICATION_ID_AT) != APPLICATION_ID {
+    if number(APPLICATION_ID_AT) != schema.application_id {
         return Err(ErrorKind::Foreign);
     }
-    known(i64::from(number(USER_VERSION_AT)))
+    known(i64::from(number(USER_VERSION_AT)), schema)
 }
 
-fn known(found: i64) -> Result<(), ErrorKind> {
-    let known = tables::VERSION;
+fn known(found: i64, schema: &Schema) -> Result<(), ErrorKind> {
+    let known = schema.version();
     if found > known {
         return Err(ErrorKind::TooNew { found, known });
     }
@@ -227,25 +226,25 @@ fn known(found: i64) -> Result<(), ErrorKind> {
 }
 
 /// Brings the schema to our version, in one transaction.
-fn migrate(connection: &mut Connection) -> Result<(), ErrorKind> {
+fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), ErrorKind> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let application: i32 =
         transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let objects: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
+    if application != schema.application_id && (application != 0 || version != 0 || objects != 0) {
         return Err(ErrorKind::Foreign);
     }
-    known(version)?;
-    for (number, script) in tables::MIGRATIONS.iter().enumerate() {
+    known(version, schema)?;
+    for (number, script) in schema.migrations.iter().enumerate() {
         if number as i64 >= version {
             transaction.execute_batch(script)?;
         }
     }
-    if version < tables::VERSION || application != APPLICATION_ID {
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", tables::VERSION)?;
+    if version < schema.version() || application != schema.application_id {
+        transaction.pragma_update(None, "application_id", schema.application_id)?;
+        transaction.pragma_update(None, "user_version", schema.version())?;
     }
     transaction.commit()?;
     Ok(())

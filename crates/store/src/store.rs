@@ -110,7 +110,7 @@ impl Store {
     /// is not ours, newer than we are, or open elsewhere is left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        let opened = open::open(path)?;
+        let opened = open::open(path, &tables::STORE)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 worker: Worker::start(path, opened)?,
@@ -344,7 +344,7 @@ impl Store {
 
 /// Reads a store that this process does not hold: nothing in it changes, and whoever holds it does not notice.
 pub fn read(path: impl AsRef<Path>) -> Result<World, StoreError> {
-    open::read(path.as_ref(), world)
+    open::read(path.as_ref(), &tables::STORE, world)
 }
 
 fn world(tx: &Connection) -> Result<World, ErrorKind> {

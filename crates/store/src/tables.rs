@@ -6,8 +6,25 @@ use serde::de::DeserializeOwned;
 
 use crate::ErrorKind;
 
-/// Scripts that lead from each version to the next. A published one never changes.
-pub(crate) const MIGRATIONS: &[&str] = &[r"
+/// A kind of database file of ours.
+pub(crate) struct Schema {
+    /// SQLite's `application_id`, which tells our files apart from others'.
+    pub(crate) application_id: i32,
+    /// Scripts that lead from each version to the next. A published one never changes.
+    pub(crate) migrations: &'static [&'static str],
+}
+
+impl Schema {
+    /// The version that the last script leads to.
+    pub(crate) const fn version(&self) -> i64 {
+        self.migrations.len() as i64
+    }
+}
+
+/// The store of people, relations and sessions: "ASEP".
+pub(crate) const STORE: Schema = Schema {
+    application_id: 0x4153_4550,
+    migrations: &[r"
     CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE people (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE devices (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -19,10 +36,21 @@ pub(crate) const MIGRATIONS: &[&str] = &[r"
     CREATE TABLE sessions (id TEXT PRIMARY KEY, person TEXT NOT NULL, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE invitations (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE administrators (id TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-"];
+"],
+};
 
-/// The version that the last script leads to.
-pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+/// The inventory of devices: "ASIN".
+pub(crate) const INVENTORY: Schema = Schema {
+    application_id: 0x4153_494E,
+    migrations: &[r"
+    CREATE TABLE sources (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE devices (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE conversations (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE rules (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE feeds (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE register (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"],
+};
 
 /// Reads every object of a table that keeps one as JSON in `row`.
 pub(crate) fn read_all<T: DeserializeOwned>(
@@ -98,10 +126,20 @@ pub(crate) fn put<T: Serialize>(
     id: &str,
     object: &T,
 ) -> Result<(), ErrorKind> {
+    put_text(connection, table, id, &encode(object)?)
+}
+
+/// The same with JSON that is written already.
+pub(crate) fn put_text(
+    connection: &Connection,
+    table: &'static str,
+    id: &str,
+    row: &str,
+) -> Result<(), ErrorKind> {
     let sql = format!(
         "INSERT INTO {table} (id, row) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET row = excluded.row"
     );
-    execute(connection, &sql, (id, encode(object)?))?;
+    execute(connection, &sql, (id, row))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
+use crate::tables::STORE;
 use crate::{Store, read};
 
 fn folder() -> (TempDir, PathBuf) {
@@ -61,8 +62,8 @@ fn a_new_store_is_ours_private_and_in_wal_mode() {
             .pragma_query_value(None, pragma, |row| row.get(0))
             .expect("a number")
     };
-    assert_eq!(number("application_id"), i64::from(APPLICATION_ID));
-    assert_eq!(number("user_version"), tables::VERSION);
+    assert_eq!(number("application_id"), i64::from(STORE.application_id));
+    assert_eq!(number("user_version"), STORE.version());
     let mode: String = plain
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .expect("a mode");
@@ -277,7 +278,7 @@ fn an_older_store_is_upgraded() {
     let (_folder, path) = folder();
     let older = Connection::open(&path).expect("opens");
     older
-        .pragma_update(None, "application_id", APPLICATION_ID)
+        .pragma_update(None, "application_id", STORE.application_id)
         .expect("writes");
     drop(older);
     assert!(matches!(
