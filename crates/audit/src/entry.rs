@@ -101,6 +101,32 @@ pub struct Stored {
     pub payload: Option<Vec<u8>>,
 }
 
+/// A record that has just become durable, as subscribers are told of it: not read yet, since most of them keep a few
+/// facts of it and the rest only until somebody looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Fresh<'a> {
+    /// Its place in the log.
+    pub id: RecordId,
+    /// Its leaf: JSON, as [`format::leaf`](crate::format::leaf) describes it.
+    pub leaf: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+impl Fresh<'_> {
+    /// The record, read. `None` if its leaf does not read, which for one of our own means a fault.
+    pub fn stored(&self) -> Option<Stored> {
+        let leaf = crate::format::leaf::decode(self.leaf).ok()?;
+        Some(Stored {
+            id: self.id,
+            at: leaf.at,
+            kind: leaf.kind,
+            header: leaf.header,
+            payload: Some(self.payload.to_vec()),
+        })
+    }
+}
+
 /// Why an entry can never be recorded as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrecordable {

@@ -21,7 +21,8 @@ mod replay;
 mod shelf;
 mod verify;
 
-pub use entry::{Entry, Kind, Stored, Unrecordable};
+pub use entry::{Entry, Fresh, Kind, Stored, Unrecordable};
+pub use format::leaf::HeaderWriter;
 pub use log::{
     Log, OpenError, Options, Pending, Recovery, SignedCheckpoint, State, SubscriptionId,
     Unavailable,

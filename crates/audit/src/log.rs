@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
+use domain::Timestamp;
 use parking_lot::Mutex;
 
 pub use self::ack::Pending;
@@ -41,8 +42,8 @@ use self::keeper::{Farewell, Keeper};
 use self::queue::{Bounds, Queue};
 use self::writer::{RETRY, Writer};
 use crate::disk::{Disk, RealDisk};
-use crate::entry::{Entry, Stored, Unrecordable};
-use crate::format::leaf::{self, PAYLOAD_BYTES_MAX, SALT_BYTES};
+use crate::entry::{Entry, Fresh, Kind, Unrecordable};
+use crate::format::leaf::{self, HeaderWriter, PAYLOAD_BYTES_MAX, SALT_BYTES, write_object};
 use crate::format::note::SigningKey;
 use crate::format::wal::{begin_frame, finish_frame};
 
@@ -71,7 +72,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             origin: "asepsis.local/audit".to_owned(),
-            commit_window: Duration::from_millis(1),
+            commit_window: Duration::from_millis(2),
             queue_max: 65_536,
             queue_bytes_max: 32 << 20,
             checkpoint_every: Duration::from_secs(1),
@@ -263,7 +264,34 @@ impl Log {
     /// Hands an entry to the writer; never blocks. The [`Pending`] resolves to the record's id once the record is
     /// durable.
     pub fn append(&self, entry: Entry) -> Pending {
-        SCRATCH.with_borrow_mut(|scratch| match scratch.frame(&entry) {
+        self.append_frame(
+            entry.at,
+            entry.kind,
+            |out| write_object(&entry.header, out),
+            |out| out.extend_from_slice(&entry.payload),
+        )
+    }
+
+    /// The same for what is recorded often: header and payload are written to where they are hashed. `payload` appends
+    /// to what is there; neither of the two may append to a log itself.
+    pub fn append_written(
+        &self,
+        at: Timestamp,
+        kind: Kind,
+        header: impl FnOnce(&mut HeaderWriter<'_>),
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Pending {
+        self.append_frame(at, kind, |out| HeaderWriter::write(header, out), payload)
+    }
+
+    fn append_frame(
+        &self,
+        at: Timestamp,
+        kind: Kind,
+        header: impl FnOnce(&mut Vec<u8>),
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Pending {
+        SCRATCH.with_borrow_mut(|scratch| match scratch.frame(at, kind, header, payload) {
             Ok(frame) => self.shared.queue.push(frame),
             Err(why) => Pending::refused(why),
         })
@@ -320,7 +348,7 @@ impl Log {
 
     /// Calls `f` for each record after it has become durable, in order, on a thread of the log's own. Subscribers that
     /// are too slow for long miss records; nobody else waits for them.
-    pub fn subscribe(&self, f: Box<dyn Fn(&Stored) + Send + Sync>) -> SubscriptionId {
+    pub fn subscribe(&self, f: Box<dyn Fn(&Fresh<'_>) + Send + Sync>) -> SubscriptionId {
         let mut thread = self.owner.herald.lock();
         if matches!(*thread, HeraldThread::Wanting) {
             let herald = Arc::clone(&self.shared.herald);
@@ -456,9 +484,20 @@ impl Scratch {
         Ok(std::mem::take(&mut self.salts[self.salts_left]))
     }
 
-    /// The write-ahead frame of an entry.
-    fn frame(&mut self, entry: &Entry) -> Result<&[u8], Unavailable> {
-        let bytes = entry.payload.len();
+    /// The write-ahead frame of a record.
+    fn frame(
+        &mut self,
+        at: Timestamp,
+        kind: Kind,
+        header: impl FnOnce(&mut Vec<u8>),
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<&[u8], Unavailable> {
+        let salt = self.salt()?;
+        if self.frame.capacity() > SCRATCH_BYTES_MAX {
+            self.frame = Vec::new();
+        }
+        let salted = begin_frame(&mut self.frame, &salt, payload);
+        let bytes = salted.len().saturating_sub(SALT_BYTES);
         if bytes > PAYLOAD_BYTES_MAX {
             return Err(Unrecordable::PayloadTooBig {
                 bytes,
@@ -466,13 +505,10 @@ impl Scratch {
             }
             .into());
         }
-        let salt = self.salt()?;
-        if self.frame.capacity() > SCRATCH_BYTES_MAX {
-            self.frame = Vec::new();
-        }
-        let commitment =
-            leaf::commitment_of_salted(begin_frame(&mut self.frame, &salt, &entry.payload));
-        finish_frame(&mut self.frame, |out| leaf::encode(entry, &commitment, out))?;
+        let commitment = leaf::commitment_of_salted(salted);
+        finish_frame(&mut self.frame, |out| {
+            leaf::encode_with(at, kind, header, &commitment, out)
+        })?;
         Ok(&self.frame)
     }
 }

@@ -457,16 +457,18 @@ fn subscribers_are_told_each_durable_record_in_order() {
     let others = Arc::new(AtomicU64::new(0));
     let first = {
         let told = Arc::clone(&told);
-        log.subscribe(Box::new(move |stored| {
-            told.lock().expect("sound").push(stored.clone())
+        log.subscribe(Box::new(move |fresh| {
+            told.lock()
+                .expect("sound")
+                .push(fresh.stored().expect("reads"))
         }))
     };
     let second = {
         let others = Arc::clone(&others);
         // A subscriber may hold the log itself.
         let log = log.clone();
-        log.clone().subscribe(Box::new(move |stored| {
-            assert!(log.size() > stored.id.0, "told before it was durable");
+        log.clone().subscribe(Box::new(move |fresh| {
+            assert!(log.size() > fresh.id.0, "told before it was durable");
             others.fetch_add(1, Ordering::SeqCst);
         }))
     };

@@ -4,10 +4,12 @@
 //! `vocabulary`. Facts may come inline, by which a question can be put about a hospital that exists only in the
 //! question; what is not given is looked up in the snapshot, and what neither knows counts as no.
 //!
-//! A key that the vocabulary does not have is an error that names its place: a misspelt fact would otherwise be
-//! silently absent. A type or an action that is not ours at all is a well-formed question about something that no
-//! policy permits, and answered so.
+//! A property or circumstance that the vocabulary does not have is an error that names its place: a misspelt fact
+//! would otherwise be silently absent. Beside them, in AuthZEN's own frame, unknown members are passed over, as the
+//! standard has it, unless they can only be a slip. A type or an action that is not ours at all is a well-formed
+//! question about something that no policy permits, and answered so.
 
+mod reading;
 mod vocabulary;
 
 use domain::{CanonicalRequest, Timestamp};
@@ -16,7 +18,10 @@ use serde_json::{Map, Value, json};
 use crate::decide::decide;
 use crate::decision::Decision;
 use crate::snapshot::Snapshot;
-use vocabulary::Question;
+use reading::{Frame, object};
+use vocabulary::{CIRCUMSTANCES, Question};
+
+pub use reading::parse;
 
 /// More questions than this in one request are refused.
 pub const EVALUATIONS_MAX: usize = 10_000;
@@ -48,9 +53,14 @@ enum Semantic {
     PermitOnFirstPermit,
 }
 
+/// What a question consists of.
+const PARTS: [&str; 4] = ["subject", "action", "resource", "context"];
+
 /// Judges an evaluation request, or an evaluations request if it has a non-empty `evaluations`.
+///
+/// One of several questions that is not well-formed is answered no, with the mistake in `context.error`; the others
+/// are judged. A single question, and what is a default for several, is an error as a whole.
 pub fn evaluate(snapshot: &Snapshot, body: &Value, now: Timestamp) -> Result<Value, AuthzenError> {
-    let body = object(body, "request")?;
     let known = [
         "subject",
         "action",
@@ -59,19 +69,18 @@ pub fn evaluate(snapshot: &Snapshot, body: &Value, now: Timestamp) -> Result<Val
         "evaluations",
         "options",
     ];
-    for key in body.keys() {
-        if !known.contains(&key.as_str()) {
-            return Err(AuthzenError::new(
-                key.as_str(),
-                format!("unknown key `{key}`; a request has {}", known.join(", ")),
-            ));
-        }
-    }
+    Frame::new(body, "request", &known, &[("context", CIRCUMSTANCES)])?;
+    let body = object(body, "request")?;
     let semantic = semantic(body.get("options"))?;
     let several = match body.get("evaluations") {
         None => &[],
         Some(Value::Array(all)) => all.as_slice(),
-        Some(_) => return Err(AuthzenError::new("evaluations", "must be a list")),
+        Some(_) => {
+            return Err(AuthzenError::new(
+                "evaluations",
+                "must be a list of questions",
+            ));
+        }
     };
     if several.is_empty() {
         return one(snapshot, body, now, "");
@@ -85,27 +94,11 @@ pub fn evaluate(snapshot: &Snapshot, body: &Value, now: Timestamp) -> Result<Val
             ),
         ));
     }
+    Question::check_defaults(body)?;
     let mut answers = Vec::with_capacity(several.len());
     for (at, item) in several.iter().enumerate() {
-        let place = format!("evaluations[{at}]");
-        let item = object(item, &place)?;
-        let mut merged = Map::new();
-        for key in ["subject", "action", "resource", "context"] {
-            if let Some(value) = item.get(key).or_else(|| body.get(key)) {
-                merged.insert(key.to_owned(), value.clone());
-            }
-        }
-        for key in item.keys() {
-            if !merged.contains_key(key) {
-                return Err(AuthzenError::new(
-                    format!("{place}.{key}"),
-                    format!(
-                        "unknown key `{key}`; an evaluation has subject, action, resource, context"
-                    ),
-                ));
-            }
-        }
-        let answer = one(snapshot, &merged, now, &format!("{place}."))?;
+        let answer = one_of(snapshot, body, item, now, &format!("evaluations[{at}]"))
+            .unwrap_or_else(|error| misunderstood(&error));
         let permitted = answer.get("decision") == Some(&Value::Bool(true));
         answers.push(answer);
         match semantic {
@@ -115,6 +108,43 @@ pub fn evaluate(snapshot: &Snapshot, body: &Value, now: Timestamp) -> Result<Val
         }
     }
     Ok(json!({ "evaluations": answers }))
+}
+
+/// The mistakes in those questions of an answered request that were not well-formed.
+pub fn mistakes(answer: &Value) -> impl Iterator<Item = &str> {
+    let all = answer.get("evaluations").and_then(Value::as_array);
+    all.into_iter()
+        .flatten()
+        .filter_map(|one| one.pointer("/context/error/message")?.as_str())
+}
+
+/// One of several: what it does not say itself, the request says for all.
+fn one_of(
+    snapshot: &Snapshot,
+    defaults: &Map<String, Value>,
+    item: &Value,
+    now: Timestamp,
+    place: &str,
+) -> Result<Value, AuthzenError> {
+    Frame::new(item, place, &PARTS, &[("context", CIRCUMSTANCES)])?;
+    let item = object(item, place)?;
+    let merged = PARTS
+        .into_iter()
+        .filter_map(|part| {
+            let value = item.get(part).or_else(|| defaults.get(part))?;
+            Some((part.to_owned(), value.clone()))
+        })
+        .collect();
+    one(snapshot, &merged, now, &format!("{place}."))
+}
+
+fn misunderstood(error: &AuthzenError) -> Value {
+    let mut answer = refused(
+        "malformed-question",
+        "This question could not be understood, so the answer is no.",
+    );
+    answer["context"]["error"] = json!({ "status": 400, "message": error.to_string() });
+    answer
 }
 
 /// The world and the request that one question describes. `None` if it is about something that is not ours.
@@ -137,20 +167,25 @@ fn one(
 ) -> Result<Value, AuthzenError> {
     match question(snapshot, body, now, place)? {
         Some((world, request, now)) => Ok(answer(&decide(&world, request, now))),
-        None => Ok(json!({
-            "decision": false,
-            "context": {
-                "outcome": "deny",
-                "reason": {
-                    "code": "unclassified-request",
-                    "sentence": "This kind of request is not one that the hospital has rules for.",
-                },
-                "obligations": [],
-                "policies": [],
-                "valid_until": Timestamp::FOREVER.to_string(),
-            },
-        })),
+        None => Ok(refused(
+            "unclassified-request",
+            "This kind of request is not one that the hospital has rules for.",
+        )),
     }
+}
+
+/// A denial for which no policy was asked.
+fn refused(code: &str, sentence: &str) -> Value {
+    json!({
+        "decision": false,
+        "context": {
+            "outcome": "deny",
+            "reason": { "code": code, "sentence": sentence },
+            "obligations": [],
+            "policies": [],
+            "valid_until": Timestamp::FOREVER.to_string(),
+        },
+    })
 }
 
 /// A decision in AuthZEN's form. Only a permit is `true`.
@@ -182,13 +217,7 @@ fn semantic(options: Option<&Value>) -> Result<Semantic, AuthzenError> {
     let Some(options) = options else {
         return Ok(Semantic::ExecuteAll);
     };
-    let options = object(options, "options")?;
-    if let Some(key) = options.keys().find(|k| *k != "evaluations_semantic") {
-        return Err(AuthzenError::new(
-            format!("options.{key}"),
-            format!("unknown key `{key}`; the only option is evaluations_semantic"),
-        ));
-    }
+    Frame::new(options, "options", &["evaluations_semantic"], &[])?;
     match options.get("evaluations_semantic") {
         None => Ok(Semantic::ExecuteAll),
         Some(Value::String(s)) if s == "execute_all" => Ok(Semantic::ExecuteAll),
@@ -201,12 +230,6 @@ fn semantic(options: Option<&Value>) -> Result<Semantic, AuthzenError> {
             format!("`{other}` is not execute_all, deny_on_first_deny or permit_on_first_permit"),
         )),
     }
-}
-
-fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, AuthzenError> {
-    value
-        .as_object()
-        .ok_or_else(|| AuthzenError::new(place, "must be an object"))
 }
 
 #[cfg(test)]

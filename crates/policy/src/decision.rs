@@ -6,7 +6,7 @@ use domain::{CanonicalRequest, Context, Eligibility, Outcome, Requirement, Targe
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::record::{DecisionRecord, Slice};
+use crate::record::{DecisionRecord, Shown, Slice};
 
 /// Why, in one stable code and one plain sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,5 +238,14 @@ impl Ruling {
     /// Everything that is needed to judge it again.
     pub fn record(&self) -> DecisionRecord {
         DecisionRecord::of(self)
+    }
+
+    /// The same as JSON, appended to `out`: what a log keeps.
+    pub fn write_record(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        // A record is plain data with text keys; it cannot fail to serialise.
+        if serde_json::to_writer(&mut *out, &Shown::of(self)).is_err() {
+            out.truncate(start);
+        }
     }
 }

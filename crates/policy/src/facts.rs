@@ -375,6 +375,31 @@ impl Vocabulary {
         context
     }
 
+    /// Moves circumstances that were built for one instant to the instant of `stage`: the same as building them anew,
+    /// since nothing else about the question may differ.
+    pub(crate) fn move_to(
+        &self,
+        stage: &Stage<'_>,
+        target: &Target,
+        circumstances: &domain::Context,
+        context: &mut Record,
+    ) {
+        let mut set = |name: Symbol, record: Record| {
+            if let Some(value) = context.get_mut(name) {
+                *value = Value::Record(record);
+            }
+        };
+        set(
+            self.authentication,
+            self.authentication(&circumstances.authentication, stage.now),
+        );
+        set(self.feeds, self.feeds(stage));
+        if Relation::may_change(target) {
+            let relation = Relation::of(stage, target, circumstances);
+            set(self.relation, self.relation(&relation));
+        }
+    }
+
     fn authentication(&self, authentication: &Authentication, now: Timestamp) -> Record {
         [
             (
@@ -608,6 +633,41 @@ pub(crate) fn is_fhir(resource: &Resource) -> bool {
         resource,
         Resource::FhirEndpoint(_) | Resource::FhirResource(_)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pack::PolicyPack;
+
+    #[test]
+    fn circumstances_that_are_moved_are_those_built_anew() {
+        let pack = PolicyPack::hospital();
+        let vocabulary = pack.vocabulary();
+        for full in [true, false] {
+            let (slice, request) = (specimen::slice(full), specimen::request(full));
+            let person = specimen::person(SubjectKind::Workforce, full);
+            let at = |now| Stage {
+                slice: &slice,
+                person: &person,
+                subject: &request.subject,
+                now,
+            };
+            let start = Timestamp::from_millis(0);
+            let later = [1, 700, 90_000, 40 * 86_400, 400 * 86_400]
+                .map(|secs| start.plus(Duration::from_secs(secs)));
+            for target in specimen::targets(full) {
+                let build = |now| vocabulary.context(&at(now), &target, &request.context);
+                let mut moved = build(start);
+                for now in later.into_iter().chain([start]) {
+                    vocabulary.move_to(&at(now), &target, &request.context, &mut moved);
+                    assert_eq!(moved, build(now), "{:?}", target.action);
+                }
+            }
+        }
+    }
 }
 
 /// Made-up questions by which a schema is checked.

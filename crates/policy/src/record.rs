@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use domain::relation::{Encounter, Feed, PatientFacts, VendorWindow};
+use domain::subject::SubjectKind;
 use domain::{
-    ApplicationId, CanonicalRequest, Context, Device, Eligibility, Outcome, PatientId, Person,
-    PersonId, Requirement, Subject, Target, Timestamp,
+    ApplicationId, CanonicalRequest, Context, Device, DeviceId, Eligibility, Outcome, PatientId,
+    Person, PersonId, Requirement, Role, Subject, Target, Timestamp, UnitId,
 };
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -102,6 +103,22 @@ impl Slice {
             .iter()
             .find(|(a, _)| a == application)
             .map(|(_, facts)| facts)
+    }
+
+    /// What of it a record shows; the same as [`Slice::slim`], borrowed as far as possible.
+    fn shown<'a>(&'a self, person: &'a PersonId) -> ShownSlice<'a> {
+        ShownSlice {
+            person: self.person.as_deref().map(ShownPerson::of),
+            device: self.device.as_deref().map(ShownDevice::of),
+            patients: self
+                .patients
+                .iter()
+                .map(|(id, facts)| (id, slim_facts(facts, person)))
+                .collect(),
+            windows: &self.windows,
+            feeds: &self.feeds,
+            applications: &self.applications,
+        }
     }
 
     /// What of it can matter to `person`: a record names no other member of a care team.
@@ -231,6 +248,163 @@ impl DecisionRecord {
             targets: self.targets.clone(),
             context: self.context.clone(),
             message: None,
+        }
+    }
+}
+
+/// A [`DecisionRecord`] to be written and nothing else: the same bytes without the copies. Every request that is
+/// answered writes one. The tests hold the two together.
+#[derive(Serialize)]
+pub(crate) struct Shown<'a> {
+    subject: &'a Subject,
+    targets: &'a [Target],
+    context: &'a Context,
+    at: Timestamp,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadowed: Option<Outcome>,
+    reason: &'a Reason,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    policies: &'a [SmolStr],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    obligations: &'a [Obligation],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    alarms: &'a [SmolStr],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requirement: Option<&'a Requirement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eligibility: Option<&'a Eligibility>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResponseCondition>,
+    valid_until: Timestamp,
+    policy_hash: &'a str,
+    data_epoch: u64,
+    slice: ShownSlice<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownSlice<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<ShownPerson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<ShownDevice<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    patients: Vec<(&'a PatientId, PatientFacts)>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    windows: &'a [VendorWindow],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    feeds: &'a [Arc<Feed>],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    applications: &'a [(ApplicationId, ApplicationFacts)],
+}
+
+/// A person without the name.
+#[derive(Serialize)]
+struct ShownPerson<'a> {
+    id: &'a PersonId,
+    name: &'static str,
+    kind: SubjectKind,
+    roles: &'a [Role],
+    units: &'a [UnitId],
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patient: Option<&'a PatientId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a DeviceId>,
+}
+
+impl<'a> ShownPerson<'a> {
+    fn of(person: &'a Person) -> Self {
+        let Person {
+            id,
+            name: _,
+            kind,
+            roles,
+            units,
+            active,
+            patient,
+            device,
+        } = person;
+        Self {
+            id,
+            name: "",
+            kind: *kind,
+            roles,
+            units,
+            active: *active,
+            patient: patient.as_ref(),
+            device: device.as_ref(),
+        }
+    }
+}
+
+/// A device without the name.
+#[derive(Serialize)]
+struct ShownDevice<'a> {
+    id: &'a DeviceId,
+    name: &'static str,
+    class: &'a str,
+    managed: bool,
+    shared: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compliant: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a UnitId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ae_title: Option<&'a str>,
+}
+
+impl<'a> ShownDevice<'a> {
+    fn of(device: &'a Device) -> Self {
+        let Device {
+            id,
+            name: _,
+            class,
+            managed,
+            shared,
+            compliant,
+            unit,
+            ae_title,
+        } = device;
+        Self {
+            id,
+            name: "",
+            class,
+            managed: *managed,
+            shared: *shared,
+            compliant: *compliant,
+            unit: unit.as_ref(),
+            ae_title: ae_title.as_deref(),
+        }
+    }
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(ruling: &'a Ruling) -> Self {
+        let CanonicalRequest {
+            subject,
+            targets,
+            context,
+            message: _,
+        } = &ruling.request;
+        Self {
+            subject,
+            targets,
+            context,
+            at: ruling.at,
+            outcome: ruling.outcome,
+            shadowed: ruling.shadowed,
+            reason: &ruling.reason,
+            policies: &ruling.policies,
+            obligations: &ruling.obligations,
+            alarms: &ruling.alarms,
+            requirement: ruling.requirement.as_ref(),
+            eligibility: ruling.eligibility.as_ref(),
+            response: ruling.response,
+            valid_until: ruling.valid_until,
+            policy_hash: &ruling.policy_hash,
+            data_epoch: ruling.data_epoch,
+            slice: ruling.slice.shown(&subject.person),
         }
     }
 }

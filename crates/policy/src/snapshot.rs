@@ -12,7 +12,6 @@ use domain::{
 };
 use imbl::HashMap;
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
 
 use crate::pack::PolicyPack;
 
@@ -34,7 +33,8 @@ pub struct Snapshot {
     devices: HashMap<DeviceId, Arc<Device>>,
     patients: HashMap<PatientId, Arc<PatientFacts>>,
     windows: HashMap<PersonId, Arc<[VendorWindow]>>,
-    feeds: HashMap<SmolStr, Arc<Feed>>,
+    /// A handful, of which every decision wants the same few.
+    feeds: Vec<Arc<Feed>>,
     applications: HashMap<ApplicationId, ApplicationFacts>,
     epoch: u64,
 }
@@ -48,7 +48,7 @@ impl Snapshot {
             devices: HashMap::new(),
             patients: HashMap::new(),
             windows: HashMap::new(),
-            feeds: HashMap::new(),
+            feeds: Vec::new(),
             applications: HashMap::new(),
             epoch: 0,
         }
@@ -106,7 +106,11 @@ impl Snapshot {
 
     /// Adds or replaces what is known of a source of relations.
     pub fn set_feed(&mut self, feed: Feed) {
-        self.feeds.insert(feed.name.clone(), Arc::new(feed));
+        let feed = Arc::new(feed);
+        match self.feeds.iter_mut().find(|known| known.name == feed.name) {
+            Some(known) => *known = feed,
+            None => self.feeds.push(feed),
+        }
         self.epoch += 1;
     }
 
@@ -159,12 +163,12 @@ impl Snapshot {
 
     /// A source of relations.
     pub fn feed(&self, name: &str) -> Option<&Arc<Feed>> {
-        self.feeds.get(name)
+        self.feeds.iter().find(|feed| feed.name == name)
     }
 
     /// Every source of relations.
     pub fn feeds(&self) -> impl Iterator<Item = &Arc<Feed>> {
-        self.feeds.values()
+        self.feeds.iter()
     }
 
     /// An application.

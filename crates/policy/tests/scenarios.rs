@@ -81,6 +81,13 @@ fn every_row_replays_bit_for_bit_and_can_be_explained() {
             continue;
         }
         let bytes = serde_json::to_vec(&record).expect("a record is JSON");
+        let mut written = Vec::new();
+        decision.ruling().write_record(&mut written);
+        assert_eq!(
+            String::from_utf8(written),
+            String::from_utf8(bytes.clone()),
+            "{name}"
+        );
         let read: DecisionRecord = serde_json::from_slice(&bytes).expect("what was written");
         assert_eq!(read, record, "{name}");
         let again = replay(&read, &pack);

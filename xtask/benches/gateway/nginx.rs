@@ -162,7 +162,9 @@ fn listen(port: u16, certificate: &Certificate) -> String {
         "listen 127.0.0.1:{port} ssl;
         ssl_certificate \"{}\";
         ssl_certificate_key \"{}\";
-        ssl_protocols TLSv1.2 TLSv1.3;",
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_prefer_server_ciphers on;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384;",
         certificate.chain.display(),
         certificate.key.display(),
     )

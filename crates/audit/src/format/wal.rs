@@ -182,16 +182,17 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Starts a frame in an empty buffer: room for its head, then salt and payload. Returns the commitment's input.
+/// Starts a frame in an emptied buffer: room for its head, then the salt, then what `payload` appends. Returns the
+/// commitment's input, salt and payload.
 pub(crate) fn begin_frame<'a>(
     frame: &'a mut Vec<u8>,
     salt: &[u8; SALT_BYTES],
-    payload: &[u8],
+    payload: impl FnOnce(&mut Vec<u8>),
 ) -> &'a [u8] {
     frame.clear();
     frame.resize(FRAME_HEAD, 0);
     frame.extend_from_slice(salt);
-    frame.extend_from_slice(payload);
+    payload(frame);
     &frame[FRAME_HEAD..]
 }
 
@@ -437,7 +438,9 @@ mod tests {
         };
         let mut frame = Vec::new();
         let commitment =
-            leaf::commitment_of_salted(begin_frame(&mut frame, &[3; SALT_BYTES], &entry.payload));
+            leaf::commitment_of_salted(begin_frame(&mut frame, &[3; SALT_BYTES], |out| {
+                out.extend_from_slice(&entry.payload);
+            }));
         finish_frame(&mut frame, |out| leaf::encode(&entry, &commitment, out)).expect("small");
         batch.extend_from_slice(&frame);
     }

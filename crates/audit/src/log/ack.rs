@@ -94,6 +94,14 @@ impl Pending {
         })
     }
 
+    /// Why there will be no record, if that is known already.
+    pub fn fault(&self) -> Option<Unavailable> {
+        match &self.0 {
+            Kind::Refused(why) => Some(why.clone()),
+            Kind::Waiting { acks, .. } => acks.outcome.get()?.as_ref().err().cloned(),
+        }
+    }
+
     /// Blocks until the record is durable or refused.
     pub fn wait(self) -> Result<RecordId, Unavailable> {
         let (acks, position) = match self.0 {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use domain::RecordId;
 use parking_lot::{Condvar, Mutex};
 
-use crate::entry::Stored;
-use crate::format::leaf;
+use crate::entry::Fresh;
+use crate::format::leaf::SALT_BYTES;
 use crate::format::wal::Batch;
 
 /// Bytes that may wait for slow subscribers; beyond them they miss records, which are in the log all the same.
@@ -21,7 +21,7 @@ const BACKLOG_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SubscriptionId(u64);
 
-type Callback = Arc<dyn Fn(&Stored) + Send + Sync>;
+type Callback = Arc<dyn Fn(&Fresh<'_>) + Send + Sync>;
 
 #[derive(Default)]
 struct Waiting {
@@ -118,12 +118,13 @@ impl Herald {
                 continue;
             };
             for (index, frame) in (first..).zip(batch.frames()) {
-                let Ok(stored) = leaf::stored(RecordId(index), frame.leaf(), Some(frame.salted))
-                else {
-                    continue;
+                let fresh = Fresh {
+                    id: RecordId(index),
+                    leaf: frame.leaf(),
+                    payload: frame.salted.get(SALT_BYTES..).unwrap_or_default(),
                 };
                 for subscriber in &subscribers {
-                    subscriber(&stored);
+                    subscriber(&fresh);
                 }
             }
         }

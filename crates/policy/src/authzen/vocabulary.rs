@@ -15,11 +15,13 @@ use domain::{
     Role, SensitivitySet, SessionId, Subject, Target, Timestamp, UnitId,
 };
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
 use super::AuthzenError;
+use super::reading::{Frame, object, read};
 use crate::ceremony::default_purpose;
 use crate::snapshot::{ApplicationFacts, Snapshot};
 
@@ -45,59 +47,146 @@ const RESOURCES: [&str; 7] = [
     "console",
 ];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Frame {
+/// What belongs into a subject's `properties`.
+const OF_SUBJECTS: &[&str] = &[
+    "kind", "name", "roles", "units", "active", "patient", "device",
+];
+
+/// What belongs into a resource's `properties`.
+const OF_RESOURCES: &[&str] = &[
+    "patients",
+    "operation",
+    "categories",
+    "application",
+    "resource_type",
+    "confidentiality",
+    "labels",
+    "authors",
+    "device",
+    "unit",
+    "controlled",
+    "deidentified",
+    "change",
+    "area",
+    "roles",
+    "destination",
+    "destination_listed",
+    "wildcard",
+    "patient",
+    "message_code",
+    "trigger",
+    "protocol",
+    "port",
+];
+
+/// What belongs into `context`.
+pub(super) const CIRCUMSTANCES: &[&str] = &[
+    "time",
+    "purpose",
+    "authentication",
+    "risk",
+    "device",
+    "session",
+    "session_ends",
+    "grants",
+    "presented_grant",
+    "scopes",
+    "launch_patient",
+    "ticket",
+    "patients",
+    "devices",
+    "feeds",
+    "vendor_windows",
+    "applications",
+];
+
+/// A subject or a resource as AuthZEN frames it.
+struct Entity {
     r#type: String,
     id: String,
-    #[serde(default)]
     properties: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ActionFrame {
-    name: String,
-    #[serde(default)]
-    properties: Map<String, Value>,
+impl Entity {
+    fn read(value: &Value, place: &str, inside: &[&str]) -> Result<Self, AuthzenError> {
+        let known = ["type", "id", "properties"];
+        let frame = Frame::new(value, place, &known, &[("properties", inside)])?;
+        Ok(Self {
+            r#type: frame.text("type")?.to_owned(),
+            id: frame.text("id")?.to_owned(),
+            properties: frame.properties()?,
+        })
+    }
+
+    fn subject(value: &Value, place: &str) -> Result<Self, AuthzenError> {
+        Self::read(value, place, OF_SUBJECTS)
+    }
+
+    fn resource(value: &Value, place: &str) -> Result<Self, AuthzenError> {
+        Self::read(value, place, OF_RESOURCES)
+    }
+}
+
+/// An action's name. Its properties decide nothing here, whatever they are.
+fn action_name(value: &Value, place: &str) -> Result<String, AuthzenError> {
+    let frame = Frame::new(value, place, &["name", "properties"], &[])?;
+    frame.properties()?;
+    Ok(frame.text("name")?.to_owned())
 }
 
 impl Question {
-    /// Reads a question. `None` if its resource is of a type that is not ours.
+    /// Reads a question. `None` if its subject or its resource is of a type that is not ours.
     pub(super) fn read(
         body: &Map<String, Value>,
         place: &str,
     ) -> Result<Option<Self>, AuthzenError> {
         let part = |name: &str| {
-            body.get(name)
-                .ok_or_else(|| AuthzenError::new(format!("{place}{name}"), "is missing"))
+            body.get(name).ok_or_else(|| {
+                AuthzenError::new(
+                    format!("{place}{name}"),
+                    "is missing; a question has subject, action and resource",
+                )
+            })
         };
-        let subject: Frame = read(part("subject")?, &format!("{place}subject"))?;
-        let action: ActionFrame = read(part("action")?, &format!("{place}action"))?;
-        let resource: Frame = read(part("resource")?, &format!("{place}resource"))?;
-        let context = match body.get("context") {
-            None => Map::new(),
-            Some(value) => super::object(value, &format!("{place}context"))?.clone(),
-        };
-        if !RESOURCES.contains(&resource.r#type.as_str()) {
+        let subject = Entity::subject(part("subject")?, &format!("{place}subject"))?;
+        let action = action_name(part("action")?, &format!("{place}action"))?;
+        let resource = Entity::resource(part("resource")?, &format!("{place}resource"))?;
+        let nothing = Value::Object(Map::new());
+        let context = body.get("context").unwrap_or(&nothing);
+        object(context, &format!("{place}context"))?;
+        if !RESOURCES.contains(&resource.r#type.as_str())
+            || !SUBJECTS.contains(&subject.r#type.as_str())
+        {
             return Ok(None);
         }
-        if let Some(key) = action.properties.keys().next() {
-            return Err(AuthzenError::new(
-                format!("{place}action.properties.{key}"),
-                "actions have no properties here",
-            ));
-        }
-        let kind = subject_kind(&subject.r#type, &format!("{place}subject.type"))?;
+        let kind = subject_kind(&subject.r#type);
         let inline = person(&subject, kind, &format!("{place}subject.properties"))?;
+        check_consents(context, &format!("{place}context"))?;
         Ok(Some(Self {
             person: PersonId::new(subject.id),
             inline,
-            action: action.name.parse().unwrap_or(Action::Unclassified),
+            action: action.parse().unwrap_or(Action::Unclassified),
             resource: resource_of(&resource, &format!("{place}resource"))?,
-            context: read(&Value::Object(context), &format!("{place}context"))?,
+            context: read(context, &format!("{place}context"))?,
             place: place.to_owned(),
         }))
+    }
+
+    /// Checks the frame of what a request says for all its questions, whether or not one of them uses it.
+    pub(super) fn check_defaults(body: &Map<String, Value>) -> Result<(), AuthzenError> {
+        if let Some(subject) = body.get("subject") {
+            Entity::subject(subject, "subject")?;
+        }
+        if let Some(action) = body.get("action") {
+            action_name(action, "action")?;
+        }
+        if let Some(resource) = body.get("resource") {
+            Entity::resource(resource, "resource")?;
+        }
+        if let Some(context) = body.get("context") {
+            object(context, "context")?;
+        }
+        Ok(())
     }
 
     /// The world as the question describes it, the request, and the instant to judge it for.
@@ -200,23 +289,33 @@ impl Question {
     }
 }
 
-fn subject_kind(text: &str, place: &str) -> Result<Option<SubjectKind>, AuthzenError> {
-    Ok(match text {
-        "person" | "user" => None,
-        "workforce" => Some(SubjectKind::Workforce),
-        "vendor" => Some(SubjectKind::Vendor),
-        "proxy" => Some(SubjectKind::Proxy),
-        "workload" => Some(SubjectKind::Workload),
-        other => {
-            return Err(AuthzenError::new(
-                place,
-                format!(
-                    "unknown subject type `{other}`; known are {}",
-                    SUBJECTS.join(", ")
-                ),
-            ));
-        }
+/// The kind that a subject's type says; `person` and `user` say none.
+fn subject_kind(text: &str) -> Option<SubjectKind> {
+    Some(match text {
+        "workforce" => SubjectKind::Workforce,
+        "vendor" => SubjectKind::Vendor,
+        "proxy" => SubjectKind::Proxy,
+        "workload" => SubjectKind::Workload,
+        _ => return None,
     })
+}
+
+/// A label that a consent misspells would protect nothing.
+fn check_consents(context: &Value, place: &str) -> Result<(), AuthzenError> {
+    let patients = context.get("patients").and_then(Value::as_object);
+    for (patient, facts) in patients.into_iter().flatten() {
+        let consents = facts.get("consents").and_then(Value::as_array);
+        for (at, consent) in consents.into_iter().flatten().enumerate() {
+            let codes = consent.get("labels").and_then(Value::as_array);
+            for code in codes.into_iter().flatten().filter_map(Value::as_str) {
+                if domain::Sensitivity::from_code(code).is_none() {
+                    let place = format!("{place}.patients.{patient}.consents[{at}].labels");
+                    return Err(unknown_label(code, &place));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -236,7 +335,7 @@ struct RawPerson {
 
 /// The person as described inline; `None` if only named.
 fn person(
-    frame: &Frame,
+    frame: &Entity,
     kind: Option<SubjectKind>,
     place: &str,
 ) -> Result<Option<Person>, AuthzenError> {
@@ -357,7 +456,7 @@ fn fhir() -> ApplicationId {
     ApplicationId::new("fhir")
 }
 
-fn resource_of(frame: &Frame, place: &str) -> Result<Resource, AuthzenError> {
+fn resource_of(frame: &Entity, place: &str) -> Result<Resource, AuthzenError> {
     let properties = Value::Object(frame.properties.clone());
     let inside = format!("{place}.properties");
     let id = SmolStr::new(&frame.id);
@@ -496,19 +595,19 @@ fn sorted(mut patients: Vec<PatientId>) -> Vec<PatientId> {
 fn labels(codes: &[SmolStr], place: &str) -> Result<SensitivitySet, AuthzenError> {
     codes
         .iter()
-        .map(|code| {
-            domain::Sensitivity::from_code(code).ok_or_else(|| {
-                let known: Vec<&str> = domain::Sensitivity::ALL.iter().map(|s| s.code()).collect();
-                AuthzenError::new(
-                    place,
-                    format!(
-                        "unknown label `{code}`; known are {}; write UNKNOWN for any other",
-                        known.join(", ")
-                    ),
-                )
-            })
-        })
+        .map(|code| domain::Sensitivity::from_code(code).ok_or_else(|| unknown_label(code, place)))
         .collect()
+}
+
+fn unknown_label(code: &str, place: &str) -> AuthzenError {
+    let known: Vec<&str> = domain::Sensitivity::ALL.iter().map(|s| s.code()).collect();
+    AuthzenError::new(
+        place,
+        format!(
+            "unknown label `{code}`; known are {}; write UNKNOWN for any other",
+            known.join(", ")
+        ),
+    )
 }
 
 #[derive(Deserialize, Default)]
@@ -580,12 +679,26 @@ enum RawDevice {
 
 impl<'de> Deserialize<'de> for RawDevice {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(id) => Ok(Self::Known(DeviceId::new(id))),
-            value => serde_json::from_value(value)
-                .map(|device| Self::Inline(Box::new(device)))
-                .map_err(|e| serde::de::Error::custom(format!("device: {e}"))),
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = RawDevice;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a device's id or an object that describes it")
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<RawDevice, E> {
+                Ok(RawDevice::Known(DeviceId::new(id)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawDevice, A::Error> {
+                Device::deserialize(MapAccessDeserializer::new(map))
+                    .map(|device| RawDevice::Inline(Box::new(device)))
+            }
         }
+
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -613,20 +726,4 @@ impl RawGrant {
             expires: self.expires,
         }
     }
-}
-
-fn read<T: DeserializeOwned>(value: &Value, place: &str) -> Result<T, AuthzenError> {
-    serde_json::from_value(value.clone()).map_err(|e| {
-        let message = e.to_string();
-        AuthzenError::new(place, hint(&message))
-    })
-}
-
-/// The message without a position, which a value in memory does not have.
-fn hint(message: &str) -> String {
-    message
-        .split(" at line ")
-        .next()
-        .unwrap_or(message)
-        .to_owned()
 }

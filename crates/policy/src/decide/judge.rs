@@ -130,7 +130,7 @@ impl<'a> Judge<'a> {
                 outcome: Outcome::Permit,
                 requirement: None,
                 eligibility: None,
-                reason: self.reason_of_permit(&base),
+                reason: self.reason_of_permit(&policies),
                 policies: self.ids(&policies),
                 obligations,
                 alarms: Vec::new(),
@@ -242,21 +242,32 @@ impl<'a> Judge<'a> {
         let engine = self.pack.engine();
         let stage = self.stage(person, now);
         let mut clocks = 0;
-        let as_built = now == self.now && std::ptr::eq(circumstances, &self.request.context);
+        let own = std::ptr::eq(circumstances, &self.request.context);
         let verdicts = cases
             .iter_mut()
             .zip(&self.request.targets)
             .map(|(case, target)| {
-                if as_built {
-                    let (verdict, seen) = engine.evaluate_watched(&case.query, &case.selected);
-                    clocks |= seen;
-                    return verdict;
-                }
-                let context = vocabulary.context(&stage, target, circumstances);
-                let usual = std::mem::replace(&mut case.query.context, context);
+                let usual = if own {
+                    if now != self.now {
+                        let context = &mut case.query.context;
+                        vocabulary.move_to(&stage, target, circumstances, context);
+                    }
+                    None
+                } else {
+                    let context = vocabulary.context(&stage, target, circumstances);
+                    Some(std::mem::replace(&mut case.query.context, context))
+                };
                 let (verdict, seen) = engine.evaluate_watched(&case.query, &case.selected);
-                case.query.context = usual;
                 clocks |= seen;
+                match usual {
+                    Some(usual) => case.query.context = usual,
+                    None if now != self.now => {
+                        let stage = self.stage(person, self.now);
+                        let context = &mut case.query.context;
+                        vocabulary.move_to(&stage, target, circumstances, context);
+                    }
+                    None => {}
+                }
                 verdict
             })
             .collect();
@@ -542,8 +553,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The most particular of the permits: the one that obliges to most, else the first.
-    fn reason_of_permit(&self, answers: &Answers) -> Reason {
-        let (permits, _) = self.granted(answers);
+    fn reason_of_permit(&self, permits: &[PolicyNumber]) -> Reason {
         let chosen = permits
             .iter()
             .copied()

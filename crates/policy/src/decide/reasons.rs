@@ -26,13 +26,53 @@ pub(super) fn of_silence(pack: &PolicyPack, query: &Query, selected: &[PolicyNum
             )
         };
     };
-    if let Some(reason) = of_only(pack, policy, &unmet) {
+    if let Some(reason) =
+        of_what_is_asked(pack, query, policy, &unmet).or_else(|| of_only(pack, policy, &unmet))
+    {
         return reason;
     }
     pack.notes(policy)
         .otherwise
         .clone()
         .unwrap_or_else(|| reason("not-permitted", "No rule of the hospital allows this."))
+}
+
+/// The reason if what is asked for is itself the obstacle, so that no relation of whoever asks would help.
+fn of_what_is_asked(
+    pack: &PolicyPack,
+    query: &Query,
+    policy: PolicyNumber,
+    unmet: &[usize],
+) -> Option<Reason> {
+    let engine = pack.engine();
+    let names = engine.names();
+    let conditions = engine.policies()[policy as usize].conditions.as_ref()?;
+    let mut read = Vec::new();
+    for condition in unmet {
+        evaluate::reads(&conditions[*condition], &mut read);
+    }
+    let reads = |variable: Variable, below: &str| {
+        read.iter().any(|(v, path)| {
+            *v == variable && path.first().is_some_and(|name| names.name(*name) == below)
+        })
+    };
+    let has = |name: &str| {
+        let name = names.get(name)?;
+        query.resource.attributes.get(name)
+    };
+    if reads(Variable::Resource, "operation") && has("operation").is_some() {
+        return Some(reason(
+            "operation-not-open",
+            "This operation is not one that your work needs.",
+        ));
+    }
+    if reads(Variable::Context, "relation") && has("namesPatient") == Some(&Value::Bool(false)) {
+        return Some(reason(
+            "no-patient-named",
+            "This names no patient, so that no part in a patient's care opens it.",
+        ));
+    }
+    None
 }
 
 /// What the nearest of these permits lacked, if that is one condition that has a reason of its own.

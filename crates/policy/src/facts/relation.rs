@@ -86,6 +86,20 @@ impl Relation {
         relation
     }
 
+    /// Whether the ties to what a target is about may come and go by themselves. Without patients there are none that
+    /// could, but for a vendor's window.
+    pub(crate) fn may_change(target: &Target) -> bool {
+        match &target.resource {
+            Resource::NetworkService(_) => true,
+            Resource::FhirResource(_)
+            | Resource::FhirEndpoint(_)
+            | Resource::WebPage(_)
+            | Resource::DicomNode(_)
+            | Resource::Hl7Interface(_)
+            | Resource::Console(_) => !target.resource.patients().is_empty(),
+        }
+    }
+
     /// Whether the subject takes part in the patients' care.
     pub(crate) fn treating(&self) -> bool {
         let recent = self
