@@ -7,8 +7,9 @@
 //! 3. [`judge_response`] judges each resource of the answer and cuts out what may not pass.
 //!
 //! JSON alone is spoken. Not handled, and therefore unclassified or withheld: XML, FHIRPath Patch and patches in
-//! bundles, conditional update, patch and delete, GraphQL, asynchronous answers, compartments of others than
-//! patients, `_elements` and `_summary`, chained and reverse chained search.
+//! bundles, conditional update, patch and delete, conditional entries of bundles, GraphQL, asynchronous answers,
+//! compartments of others than patients, `_elements` and `_summary`, chained and reverse chained search. Where more can
+//! be told than that, [`Classified::unserved`] tells it.
 //!
 //! What whoever forwards has to add, since it shows in no body: leave out the request headers of [`UNJUDGEABLE`],
 //! send `HEAD` as `GET`, ask for `application/fhir+json` without content coding, drop `Location`, `ETag` and
@@ -37,6 +38,7 @@ mod query;
 mod reference;
 mod response;
 mod types;
+mod unserved;
 
 pub use change::{UNKNOWN_PERSON, change};
 pub use classify::classify;
@@ -45,6 +47,7 @@ pub use facts::{CONTROLLED_EXTENSION, TAG_SYSTEM, UNIT_EXTENSION, absent, facts}
 pub use patch::{JSON_PATCH, apply_patch};
 pub use response::{judge_response, safe_outcome, strictest};
 pub use types::is_r4_type;
+pub use unserved::Unserved;
 
 /// A FHIR application: where its service base lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +91,8 @@ pub struct Classified {
     pub response: ResponseShape,
     /// What it writes, to be judged on content in a second step.
     pub write: Option<Write>,
+    /// Why something of it is `unclassified`, if there is more to say than that FHIR has no such thing.
+    pub unserved: Option<Unserved>,
 }
 
 /// What a good answer looks like, and thus how to judge it.
@@ -130,6 +135,8 @@ pub enum Write {
         resource: Box<FhirResource>,
         /// Its bytes.
         content: Range<usize>,
+        /// Criteria of a conditional create, as the query of a search of the resource's type.
+        if_none_exist: Option<String>,
     },
     /// A new state of a resource, or a new resource under an id that the client chose.
     Update {

@@ -308,7 +308,9 @@ fn names_and_values(received: &Received<'_>) -> Result<(), Ambiguous> {
             return Err(Ambiguous::framing("header-blank-around-value"));
         }
     }
-    for name in SINGLE {
+    // Only a field that comes twice makes more values than names.
+    let repeated = received.headers.len() > received.headers.keys_len();
+    for name in SINGLE.iter().filter(|_| repeated) {
         if received.headers.get_all(*name).iter().nth(1).is_some() {
             let framing = matches!(*name, "content-length" | "transfer-encoding" | "host");
             return Err(Ambiguous {
@@ -318,7 +320,8 @@ fn names_and_values(received: &Received<'_>) -> Result<(), Ambiguous> {
             });
         }
     }
-    if received.version != Version::HTTP_2
+    if repeated
+        && received.version != Version::HTTP_2
         && received
             .headers
             .get_all(header::COOKIE)
@@ -470,7 +473,7 @@ fn upgrade(
 
 fn end_to_end(received: &HeaderMap, named: &[String]) -> Result<HeaderMap, Ambiguous> {
     let mut headers = HeaderMap::with_capacity(received.len());
-    let mut cookies: Vec<u8> = Vec::new();
+    let mut cookies: Option<HeaderValue> = None;
     for (name, value) in received {
         let text = name.as_str();
         let dropped = REMOVED.contains(&text)
@@ -482,25 +485,31 @@ fn end_to_end(received: &HeaderMap, named: &[String]) -> Result<HeaderMap, Ambig
         }
         if name == header::COOKIE {
             // HTTP/2 may split the field (RFC 9113, 8.2.3); it is one.
-            if !cookies.is_empty() {
-                cookies.extend_from_slice(b"; ");
-            }
-            cookies.extend_from_slice(value.as_bytes());
+            cookies = match cookies {
+                Some(before) if !before.is_empty() => {
+                    let joined = [before.as_bytes(), b"; ", value.as_bytes()].concat();
+                    let joined = HeaderValue::from_bytes(&joined);
+                    Some(joined.map_err(|_| Ambiguous::new(400, "cookie"))?)
+                }
+                Some(_) | None => Some(value.clone()),
+            };
             continue;
         }
         headers.append(name.clone(), value.clone());
     }
-    if !cookies.is_empty() {
-        let value = HeaderValue::from_bytes(&cookies).map_err(|_| Ambiguous::new(400, "cookie"))?;
-        headers.insert(header::COOKIE, value);
+    if let Some(cookies) = cookies.filter(|c| !c.is_empty()) {
+        headers.insert(header::COOKIE, cookies);
     }
     Ok(headers)
 }
 
 /// Whether a header name, in lower case, is one of [`RESERVED`] or an alias of one.
 fn reserved(name: &str) -> bool {
+    // None of them begins with a sign, so that none has an alias that begins with another letter.
+    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
     RESERVED
         .iter()
+        .filter(|reserved| reserved.as_bytes().first().copied() == first)
         .any(|reserved| match reserved.strip_suffix('*') {
             Some(prefix) => {
                 name.len() >= prefix.len() && alike(&name.as_bytes()[..prefix.len()], prefix)

@@ -93,13 +93,119 @@ fn bypass_2_searches_that_tell_of_what_they_do_not_return() {
 }
 
 #[test]
+fn what_is_not_served_says_what_is() {
+    let told = |method: &str, url: &str, headers: &[(&str, &str)], body: &str| {
+        let classified = ask(method, url, headers, body).expect("classified");
+        assert!(
+            shown(&classified)
+                .iter()
+                .any(|t| t.starts_with("unclassified")),
+            "{method} {url}"
+        );
+        assert!(classified.write.is_none() || classified.response == ResponseShape::Opaque);
+        classified.unserved.map(|why| why.code)
+    };
+    let observation = r#"{"resourceType":"Observation","status":"final","code":{}}"#;
+    let entry = |request: Value| {
+        json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": {"resourceType": "Observation", "id": "o"}, "request": request},
+        ]})
+        .to_string()
+    };
+    for (url, code) in [
+        ("/Observation?subject.name=x", "chained-search"),
+        ("/Observation?subject:Patient.name=x", "chained-search"),
+        (
+            "/Patient?_has:Observation:patient:code=x",
+            "reverse-chained-search",
+        ),
+        ("/Patient/1?_elements=id", "partial-answer"),
+        ("/Observation?_summary=count", "partial-answer"),
+        ("/Observation?_filter=x", "filter-expression"),
+        ("/Observation?_include=*", "include-not-understood"),
+        ("/Observation?_revinclude=*", "include-not-understood"),
+        ("/Observation?patient:not=1", "patient-not-certain"),
+        ("/Observation?_contained=true", "contained-search"),
+        ("/Observation?_new=1", "parameter-not-understood"),
+    ] {
+        assert_eq!(told("GET", url, &[], ""), Some(code), "{url}");
+    }
+    for method in ["PUT", "PATCH", "DELETE"] {
+        let body = if method == "PUT" { observation } else { "" };
+        let why = told(method, "/Observation?identifier=x", &[JSON], body);
+        assert_eq!(why, Some("conditional-write"), "{method}");
+    }
+    for criteria in [
+        "_count=1",
+        "code=x&_include=Observation:subject",
+        "code=x&_sort=date",
+        "_page=x",
+        "",
+    ] {
+        let why = told(
+            "POST",
+            "/Observation",
+            &[JSON, ("if-none-exist", criteria)],
+            observation,
+        );
+        assert_eq!(why, Some("conditional-create-criteria"), "{criteria}");
+    }
+    let chained = [JSON, ("if-none-exist", "subject.name=x")];
+    assert_eq!(
+        told("POST", "/Observation", &chained, observation),
+        Some("chained-search")
+    );
+    for (request, code) in [
+        (
+            json!({"method": "POST", "url": "Observation", "ifNoneExist": "identifier=1"}),
+            "conditional-entry",
+        ),
+        (
+            json!({"method": "PUT", "url": "Observation/o", "ifNoneMatch": "*"}),
+            "conditional-entry",
+        ),
+        (
+            json!({"method": "PUT", "url": "Observation?identifier=1"}),
+            "conditional-write",
+        ),
+    ] {
+        assert_eq!(told("POST", "/", &[JSON], &entry(request)), Some(code));
+    }
+    for (header, code) in [
+        (("prefer", "respond-async"), "asynchronous"),
+        (("x-cascade", "delete"), "header-with-side-effects"),
+    ] {
+        assert_eq!(told("GET", "/Observation/1", &[header], ""), Some(code));
+    }
+    assert_eq!(told("GET", "/Nonsense/1", &[], ""), None);
+}
+
+#[test]
+fn a_conditional_create_asks_to_create_and_to_search() {
+    let body = r#"{"resourceType":"Observation","subject":{"reference":"Patient/1"}}"#;
+    let headers = [JSON, ("if-none-exist", "?identifier=http://x|7&patient=1")];
+    let classified = ask("POST", "/Observation", &headers, body).expect("classified");
+    assert_eq!(
+        shown(&classified),
+        ["fhir:create Observation", "fhir:search Observation [1]"]
+    );
+    let Some(Write::Create { if_none_exist, .. }) = classified.write else {
+        panic!("a create")
+    };
+    assert_eq!(
+        if_none_exist.as_deref(),
+        Some("identifier=http://x|7&patient=1")
+    );
+}
+
+#[test]
 fn bypass_3_bundle_entries_that_lose_their_context() {
     let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": [
         {"request": {"method": "GET", "url": "Patient/1"}},
         {"request": {"method": "GET", "url": "Observation?patient=2&_include=Observation:subject:Patient"}},
         {"request": {"method": "GET", "url": "Patient/1/Condition"}},
         {"fullUrl": "urn:uuid:a", "resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}},
-        {"resource": {"resourceType": "Condition", "subject": {"reference": "urn:uuid:a"}}, "request": {"method": "POST", "url": "Condition", "ifNoneExist": "patient=3"}},
+        {"resource": {"resourceType": "Condition", "subject": {"reference": "urn:uuid:a"}}, "request": {"method": "POST", "url": "Condition"}},
         {"resource": {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/4"}}, "request": {"method": "PUT", "url": "Condition/c"}},
         {"request": {"method": "DELETE", "url": "Condition/d"}},
         {"request": {"method": "DELETE", "url": "Condition?patient=5"}},
@@ -116,7 +222,6 @@ fn bypass_3_bundle_entries_that_lose_their_context() {
             "fhir:search Condition [1]",
             "fhir:create Patient",
             "fhir:create Condition",
-            "fhir:search Condition [3]",
             "fhir:update Condition/c",
             "fhir:delete Condition/d",
             "unclassified Condition",
@@ -135,6 +240,7 @@ fn bypass_3_bundle_entries_that_lose_their_context() {
     let Write::Create {
         resource: created,
         content,
+        if_none_exist: None,
     } = &writes[1]
     else {
         panic!("a create")

@@ -171,7 +171,10 @@ fn each_synthea_record_classifies_as_a_transaction_of_its_parts() {
         };
         assert_eq!(writes.len(), count, "{name}");
         for write in writes {
-            let Write::Create { resource, content } = write else {
+            let Write::Create {
+                resource, content, ..
+            } = write
+            else {
                 panic!("{name}: not a create")
             };
             assert_eq!(bytes[content.start], b'{');

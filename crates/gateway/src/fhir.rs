@@ -5,6 +5,7 @@
 //! else is replaced. What does not exist is answered as a stranger's ordinary resource would be.
 
 mod answer;
+mod conditional;
 mod disclose;
 mod write;
 
@@ -83,7 +84,28 @@ struct Errand<'t, 'a> {
 }
 
 /// Serves a FHIR request.
+///
+/// `HEAD` is served as the `GET` that it asks about, judged, recorded and forwarded as one, since an answer without content
+/// cannot be judged; then the judged content is left out. Its length is that of what would have been released.
 pub(crate) async fn serve(
+    mut trip: Trip<'_>,
+    place: &Place,
+    service: &grammar::Service,
+    live: Live,
+) -> Response<Body> {
+    let without_content = trip.head.method == Method::HEAD;
+    if without_content {
+        trip.head.method = Method::GET;
+    }
+    let response = serve_whole(trip, place, service, live).await;
+    if without_content {
+        answer::head_of(response)
+    } else {
+        response
+    }
+}
+
+async fn serve_whole(
     mut trip: Trip<'_>,
     place: &Place,
     service: &grammar::Service,
@@ -102,16 +124,6 @@ pub(crate) async fn serve(
                 .await;
         }
     };
-    if trip.head.method == Method::HEAD {
-        // Its answer would tell the size of what was not judged.
-        return trip
-            .malformed(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-served",
-                Some(place),
-            )
-            .await;
-    }
     let classified = grammar::classify(
         service,
         &trip.head.method,
@@ -145,7 +157,14 @@ pub(crate) async fn serve(
         Ok(permit) => permit,
         Err(decision) => {
             trip.lap.mark(Stage::Decide);
-            return trip.refuse(place, &live, &decision, None, None).await;
+            let refused = trip.refuse(place, &live, &decision, None, None).await;
+            // Whoever writes a client is told what is served instead.
+            return match classified.unserved {
+                Some(unserved) if is_unclassified(&decision) && !trip.wants_page => {
+                    answer::unserved(refused, unserved)
+                }
+                Some(_) | None => refused,
+            };
         }
     };
     trip.lap.mark(Stage::Decide);
@@ -160,6 +179,10 @@ pub(crate) async fn serve(
         None => errand.read(classified, permit).await,
         Some(_) => errand.write(service, classified, permit, body.bytes).await,
     }
+}
+
+fn is_unclassified(decision: &Decision) -> bool {
+    decision.ruling().reason().code == "unclassified-request"
 }
 
 struct ReadBody {

@@ -91,10 +91,12 @@ pub(crate) fn request_of(
     Ok(request)
 }
 
-/// Builds the read of the stored version that a permitted write needs to be judged on: same place, `GET`, no body.
+/// Builds the read of what is stored that a permitted write needs to be judged on: same place, `GET`, no body. `query`
+/// are the criteria of a conditional create.
 pub(crate) fn stored_version_of(
     forward: Forward<'_>,
     path: &str,
+    query: Option<&str>,
     own: &Own,
 ) -> Result<Request<Outgoing>, Unforwardable> {
     let message = forward
@@ -104,7 +106,7 @@ pub(crate) fn stored_version_of(
         .ok_or(Unforwardable::NoMessage)?;
     let mut request = Request::new(Outgoing::Empty);
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = address(path, None)?;
+    *request.uri_mut() = address(path, query)?;
     let headers = request.headers_mut();
     for name in [header::AUTHORIZATION, header::USER_AGENT] {
         if let Some(value) = message.headers.get(&name) {
@@ -148,9 +150,23 @@ pub(crate) fn is_own_cookie(name: &str) -> bool {
 /// How every cookie of the gateway begins.
 const OWN_COOKIES: &str = "__Host-asepsis";
 
+/// What a response's head says about its connection only, and what only the gateway may say.
+static STAY_BEHIND: [HeaderName; 9] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    // An alternative service would lead around the gateway.
+    ALT_SVC,
+];
+
 /// Takes from an upstream's response head what concerns its connection only, and what only the gateway may say.
 pub(crate) fn clean_response(headers: &mut HeaderMap) {
-    let mut named: Vec<HeaderName> = Vec::new();
+    let mut gone: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         for token in value.to_str().unwrap_or("").split(',') {
             let token = token.trim();
@@ -159,33 +175,15 @@ pub(crate) fn clean_response(headers: &mut HeaderMap) {
                 && !token.eq_ignore_ascii_case("close")
                 && let Ok(name) = HeaderName::try_from(token)
             {
-                named.push(name);
+                gone.push(name);
             }
         }
     }
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        header::CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        // An alternative service would lead around the gateway.
-        ALT_SVC,
-    ] {
-        headers.remove(name);
-    }
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|n| n.as_str().starts_with("x-asepsis-"))
-        .cloned()
-        .collect();
-    for name in ours {
+    // Most responses hold one of these or none: looked for where they are, not each by its name.
+    let stays_behind =
+        |name: &&HeaderName| STAY_BEHIND.contains(name) || name.as_str().starts_with("x-asepsis-");
+    gone.extend(headers.keys().filter(stays_behind).cloned());
+    for name in gone {
         headers.remove(name);
     }
     let sets_ours = |value: &HeaderValue| {

@@ -62,6 +62,8 @@ pub struct Parts {
     pub devices: Option<DeviceResolver>,
     /// Whether upstreams are told where a request came from (`X-Forwarded-*`).
     pub forwarded_headers: bool,
+    /// For how many seconds browsers shall come over TLS only (`Strict-Transport-Security`, 0: forget it); absent: not said.
+    pub transport_security_secs: Option<u64>,
     /// Bounds.
     pub limits: Limits,
     /// Time.
@@ -130,6 +132,7 @@ pub(crate) struct Shared {
     pub(crate) pages: Arc<dyn Pages>,
     pub(crate) devices: Option<DeviceResolver>,
     pub(crate) forwarded_headers: bool,
+    pub(crate) transport_security: Option<HeaderValue>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) clock: Clock,
     pub(crate) streams: Arc<Streams>,
@@ -209,6 +212,9 @@ impl Gateway {
                 pages: parts.pages,
                 devices: parts.devices,
                 forwarded_headers: parts.forwarded_headers,
+                transport_security: parts
+                    .transport_security_secs
+                    .and_then(|secs| HeaderValue::try_from(format!("max-age={secs}")).ok()),
                 budget: Budget::new(limits.buffered_max),
                 limits,
                 clock: parts.clock,

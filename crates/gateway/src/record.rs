@@ -6,12 +6,9 @@
 //! action is safe the work runs while the disk is busy; otherwise it begins after the record is durable. Either way
 //! nobody holds a byte of an answer before the record is on disk.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
-use audit::{Entry, Kind, Log, Pending, Unavailable};
+use audit::{Entry, HeaderWriter, Kind, Log, Pending, Unavailable};
 use domain::{CanonicalRequest, RecordId, SessionId, Timestamp};
 use policy::{Decision, Permit, Ruling};
 use serde_json::{Map, Value};
@@ -58,8 +55,8 @@ impl<'a> Forward<'a> {
 impl Submitted {
     /// Sends the permitted request with `work`, and returns its result once the record is durable.
     ///
-    /// Safe actions overlap; anything else waits for the record first. If the record fails, the work is dropped where
-    /// it stands and its result, if it had one, with it.
+    /// Safe actions overlap; anything else waits for the record first. If the log takes no record the work does not
+    /// begin; if the record fails later, the work's result is dropped.
     pub(crate) async fn forward<T>(
         self,
         work: impl AsyncFnOnce(Forward<'_>) -> T,
@@ -76,35 +73,13 @@ impl Submitted {
             let done = work(Forward { permit: &permit }).await;
             return Ok((Recorded { permit, id }, done));
         }
-        let (id, done) = {
-            let mut pending = pin!(pending);
-            let mut work = pin!(work(Forward { permit: &permit }));
-            let mut id = None;
-            let mut done = None;
-            poll_fn(|cx| {
-                if id.is_none()
-                    && let Poll::Ready(recorded) = pending.as_mut().poll(cx)
-                {
-                    match recorded {
-                        Ok(recorded) => id = Some(recorded),
-                        Err(unavailable) => return Poll::Ready(Err(unavailable)),
-                    }
-                }
-                if done.is_none()
-                    && let Poll::Ready(result) = work.as_mut().poll(cx)
-                {
-                    done = Some(result);
-                }
-                match (id, done.take()) {
-                    (Some(id), Some(result)) => Poll::Ready(Ok((id, result))),
-                    (_, unfinished) => {
-                        done = unfinished;
-                        Poll::Pending
-                    }
-                }
-            })
-            .await?
-        };
+        if let Some(unavailable) = pending.fault() {
+            return Err(unavailable);
+        }
+        // The record is asked for last: by then it is durable more often than not, and a request that waits for nothing
+        // needs no waking.
+        let done = work(Forward { permit: &permit }).await;
+        let id = pending.await?;
         Ok((Recorded { permit, id }, done))
     }
 
@@ -134,7 +109,7 @@ impl Recorder {
 
     /// Hands the record of a permit to the log.
     pub(crate) fn submit(&self, permit: Permit) -> Submitted {
-        let pending = self.log.append(decision_entry(permit.ruling(), None));
+        let pending = self.decision(permit.ruling(), None);
         Submitted { permit, pending }
     }
 
@@ -144,9 +119,16 @@ impl Recorder {
         decision: &Decision,
         about: Option<RecordId>,
     ) -> Result<RecordId, Unavailable> {
-        self.log
-            .append(decision_entry(decision.ruling(), about))
-            .await
+        self.decision(decision.ruling(), about).await
+    }
+
+    fn decision(&self, ruling: &Ruling, about: Option<RecordId>) -> Pending {
+        self.log.append_written(
+            ruling.at(),
+            Kind::Decision,
+            |header| write_header(ruling, about, header),
+            |out| ruling.write_record(out),
+        )
     }
 
     /// Records anything else.
@@ -201,14 +183,33 @@ impl Recorder {
     }
 }
 
-/// The record of one decision: a header without patient data, and everything needed to judge it again.
-fn decision_entry(ruling: &Ruling, about: Option<RecordId>) -> Entry {
+/// Writes the header of one decision's record: facts without patient data, in the order of their names.
+fn write_header(ruling: &Ruling, about: Option<RecordId>, header: &mut HeaderWriter<'_>) {
     let request = ruling.request();
-    let mut header = Map::new();
-    header.insert("outcome".to_owned(), ruling.outcome().as_str().into());
-    header.insert("code".to_owned(), ruling.reason().code.as_str().into());
-    header.insert("policy".to_owned(), ruling.policy_hash().into());
-    header.insert("epoch".to_owned(), ruling.data_epoch().into());
+    if let Some(about) = about {
+        header.number("about", about.0);
+    }
+    let one = match request.targets.as_slice() {
+        [] => Some(""),
+        [first, rest @ ..] => rest
+            .iter()
+            .all(|t| t.action == first.action)
+            .then_some(first.action.as_str()),
+    };
+    match one {
+        Some(action) => header.text("action", action),
+        None => {
+            // A bundle may hold hundreds of entries; the payload has them all.
+            let mut actions: Vec<&str> =
+                request.targets.iter().map(|t| t.action.as_str()).collect();
+            actions.sort_unstable();
+            actions.dedup();
+            header.text("action", &actions.join(" "));
+        }
+    }
+    if !ruling.alarms().is_empty() {
+        header.texts("alarms", ruling.alarms().iter().map(|a| a.as_str()));
+    }
     let application = request
         .message
         .as_ref()
@@ -220,42 +221,24 @@ fn decision_entry(ruling: &Ruling, about: Option<RecordId>) -> Entry {
                 .find_map(|t| t.resource.application())
         });
     if let Some(application) = application {
-        header.insert("application".to_owned(), application.as_str().into());
+        header.text("application", application.as_str());
     }
-    let mut actions: Vec<&str> = request.targets.iter().map(|t| t.action.as_str()).collect();
-    actions.dedup();
-    if let [action] = actions.as_slice() {
-        header.insert("action".to_owned(), (*action).into());
-    } else {
-        // A bundle may hold hundreds of entries; the payload has them all.
-        actions.sort_unstable();
-        actions.dedup();
-        header.insert("action".to_owned(), actions.join(" ").into());
-        header.insert("targets".to_owned(), request.targets.len().into());
-    }
-    if let Some(session) = &request.subject.session {
-        header.insert("session".to_owned(), session.as_str().into());
-    }
+    header.text("code", ruling.reason().code.as_str());
+    header.number("epoch", ruling.data_epoch());
     if !ruling.obligations().is_empty() {
-        let names = ruling.obligations().iter().map(|o| o.name.as_str().into());
-        header.insert("obligations".to_owned(), Value::Array(names.collect()));
+        let names = ruling.obligations().iter().map(|o| o.name.as_str());
+        header.texts("obligations", names);
     }
-    if !ruling.alarms().is_empty() {
-        let names = ruling.alarms().iter().map(|a| a.as_str().into());
-        header.insert("alarms".to_owned(), Value::Array(names.collect()));
+    header.text("outcome", ruling.outcome().as_str());
+    header.text("policy", ruling.policy_hash());
+    if let Some(session) = &request.subject.session {
+        header.text("session", session.as_str());
     }
     if let Some(shadowed) = ruling.shadowed() {
-        header.insert("shadowed".to_owned(), shadowed.as_str().into());
+        header.text("shadowed", shadowed.as_str());
     }
-    if let Some(about) = about {
-        header.insert("about".to_owned(), about.0.into());
-    }
-    Entry {
-        at: ruling.at(),
-        kind: Kind::Decision,
-        header,
-        // A record is plain data with text keys; it cannot fail to serialise.
-        payload: serde_json::to_vec(&ruling.record()).unwrap_or_default(),
+    if one.is_none_or(str::is_empty) {
+        header.number("targets", request.targets.len() as u64);
     }
 }
 

@@ -19,7 +19,7 @@ use identity::{Audience, CeremonyKind, Live, ReturnPath};
 use policy::{Decision, Permit};
 use serde_json::{Map, Value};
 
-use crate::answer::{Answer, status_of};
+use crate::answer::{Answer, see_other, status_of};
 use crate::body::{Body, BodyFault, ClientBody};
 use crate::ceremony;
 use crate::endpoint::Origin;
@@ -74,6 +74,7 @@ pub(crate) async fn travel(
             (response, refused_upgrade)
         }
     };
+    transport_security(shared, peer, response.headers_mut());
     if http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let tainted = peer.watch.taint().is_some();
         if close || tainted || !drained.yes() {
@@ -83,6 +84,18 @@ pub(crate) async fn travel(
         }
     }
     response
+}
+
+/// Whether browsers may come without TLS is for whoever holds the TLS to say: an upstream's word on it does not pass.
+fn transport_security(shared: &Shared, peer: &Peer, headers: &mut HeaderMap) {
+    match &shared.transport_security {
+        Some(ours) if peer.secure => {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, ours.clone());
+        }
+        Some(_) | None => {
+            headers.remove(header::STRICT_TRANSPORT_SECURITY);
+        }
+    }
 }
 
 struct Start<'a> {
@@ -264,6 +277,10 @@ impl<'a> Trip<'a> {
                 .malformed(StatusCode::NOT_FOUND, "unknown-place", None)
                 .await;
         };
+        // A browser asks for the icon of a page by itself. Ours is the same everywhere and no secret: nothing to judge.
+        if self.head.path == "/favicon.ico" && matches!(place.kind, PlaceKind::Console) {
+            return see_other(&format!("{}/favicon.ico", self.access_url()));
+        }
         let live = match self.session(&site.audience) {
             Some(live) => live,
             None => return Box::pin(ceremony::sign_in_first(self, site, place)).await,

@@ -24,6 +24,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::Sleep;
 
 use crate::application::HttpUpstream;
 use crate::body::{BodyFault, BoxError, Budget, Outgoing, Patience, Reserved};
@@ -160,6 +161,8 @@ struct Connection {
     driver: Driver,
     finished: bool,
     reusable: bool,
+    /// Waits for the first byte of each answer. Kept, because moving a timer on costs less than a new one.
+    alarm: Pin<Box<Sleep>>,
     _place: Held,
 }
 
@@ -274,28 +277,33 @@ impl Pool {
         let connection_bound = carries_connection_login(request.headers());
         let head = {
             let mut answer = pin!(connection.sender.try_send_request(request));
-            let driver = &mut connection.driver;
+            let (driver, alarm) = (&mut connection.driver, &mut connection.alarm);
+            let deadline = tokio::time::Instant::now() + self.limits.upstream_first_byte;
+            alarm.as_mut().reset(deadline);
             let mut finished = false;
-            let waiting = std::future::poll_fn(|cx| {
+            let answered = std::future::poll_fn(|cx| {
                 if !finished && Pin::new(&mut *driver).poll(cx).is_ready() {
                     finished = true;
                 }
                 // Only the driver, polled just now with this task's waker, can complete the answer: a waker of its own
                 // would wake this task a second time for each response.
                 let mut quiet = Context::from_waker(Waker::noop());
-                answer.as_mut().poll(&mut quiet)
-            });
-            let answered = tokio::time::timeout(self.limits.upstream_first_byte, waiting).await;
+                match answer.as_mut().poll(&mut quiet) {
+                    Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                    Poll::Pending => alarm.as_mut().poll(cx).map(|()| None),
+                }
+            })
+            .await;
             connection.finished = finished;
             match answered {
-                Err(_elapsed) => return Err(UpstreamError::FirstByteTimeout.into()),
-                Ok(Err(mut failed)) => {
+                None => return Err(UpstreamError::FirstByteTimeout.into()),
+                Some(Err(mut failed)) => {
                     if let Some(message) = failed.take_message() {
                         return Err(Failed::Unsent(Box::new(message)));
                     }
                     return Err(classify(failed.into_error()).into());
                 }
-                Ok(Ok(response)) => response,
+                Some(Ok(response)) => response,
             }
         };
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -420,6 +428,7 @@ impl Pool {
                 driver,
                 finished: false,
                 reusable: true,
+                alarm: Box::pin(tokio::time::sleep(self.limits.upstream_first_byte)),
                 _place: place,
             }))
         };

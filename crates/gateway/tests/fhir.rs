@@ -10,8 +10,10 @@ use domain::Aal;
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use support::wire::{Reply, ask, get, with};
-use support::{CHART, NURSE, OTHER_PATIENT, OWN_PATIENT, PHONE, PHYSICIAN, World, fhir, text};
+use support::wire::{Raw, Reply, ask, get, with};
+use support::{
+    BILLING, CHART, NURSE, OTHER_PATIENT, OWN_PATIENT, PHONE, PHYSICIAN, World, fhir, text,
+};
 
 type Store = Arc<Mutex<BTreeMap<String, Value>>>;
 
@@ -89,10 +91,17 @@ fn answer(store: &Store, seen: &support::Seen) -> http::Response<gateway::Body> 
             None => missing(),
         },
         (&Method::GET, 0) | (&Method::POST, 1) => {
+            let query = seen.uri.split_once('?').map_or("", |(_, query)| query);
+            let identifier = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("identifier="));
+            let fits = |resource: &Value| {
+                identifier.is_none_or(|wanted| resource["identifier"][0]["value"] == wanted)
+            };
             let of_type = format!("{}/", place.split('/').next().unwrap_or_default());
             let entries: Vec<Value> = store
                 .iter()
-                .filter(|(key, _)| key.starts_with(&of_type))
+                .filter(|(key, resource)| key.starts_with(&of_type) && fits(resource))
                 .map(|(key, resource)| {
                     json!({ "fullUrl": format!("http://upstream/fhir/{key}"), "resource": resource, "search": { "mode": "match" } })
                 })
@@ -261,7 +270,7 @@ fn comparable(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
 async fn what_is_absent_and_what_is_withheld_look_the_same() {
     let world = World::new().await;
     serve(&world).await;
-    for person in [PHYSICIAN, NURSE, support::BILLING, support::ADMIN] {
+    for person in [PHYSICIAN, NURSE, BILLING, support::ADMIN] {
         let (_, cookie) = world.sign_in(person, "chart");
         for (there, absent) in [
             ("/fhir/Observation/other", "/fhir/Observation/nosuch"),
@@ -379,7 +388,6 @@ async fn unclassified_requests_are_refused_and_never_forwarded() {
         ("GET /fhir/$export", &[403]),
         ("GET /fhir/Patient/p-own/$unknown-operation", &[403]),
         ("GET /fhir/Observation/own?_format=xml", &[400, 403, 406]),
-        ("HEAD /fhir/Observation/own", &[405]),
         ("OPTIONS /fhir/Observation/own", &[400, 403, 405]),
         ("GET /fhir/", &[400, 403, 404]),
         ("PROPFIND /fhir/Observation/own", &[400, 403, 405, 501]),
@@ -580,6 +588,242 @@ async fn a_creation_is_judged_on_its_content() {
     .await;
     assert!(matches!(reply.status, 400 | 422), "{}", reply.status);
     assert_eq!(world.upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn head_is_judged_like_get_and_tells_the_length_of_what_would_be_released() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    for path in [
+        "/fhir/Observation/own",
+        "/fhir/Observation/other",
+        "/fhir/Observation/nosuch",
+        "/fhir/Observation",
+        "/fhir/Patient?_elements=id",
+    ] {
+        let got = read(&world, &cookie, path).await;
+        let mut raw = Raw::connect(world.http).await;
+        raw.send(with(CHART, &format!("HEAD {path}"), &cookie, &[], ""))
+            .await;
+        let head = raw.reply_to("HEAD").await.expect("an answer");
+        assert_eq!(head.status, got.status, "{path}");
+        assert_eq!(head.header("content-type"), got.header("content-type"));
+        // The ceremony's handle and the record's number have a fixed length but for the number's digits.
+        let length = |reply: &Reply| -> i64 {
+            reply
+                .header("content-length")
+                .and_then(|l| l.parse().ok())
+                .expect("a length")
+        };
+        assert!((length(&head) - length(&got)).abs() <= 2, "{path}");
+        // Nothing follows the head: the connection goes on with the next answer.
+        raw.send(get(CHART, "/fhir/Observation/own", &cookie)).await;
+        let next = raw.reply().await.expect("an answer");
+        assert_eq!(next.json()["id"], "own", "{path}");
+    }
+    assert!(
+        world
+            .upstream
+            .seen()
+            .iter()
+            .all(|s| s.method == Method::GET),
+        "an answer without content cannot be judged"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_refused_with_what_is() {
+    let world = World::new().await;
+    serve(&world).await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    for (line, word) in [
+        (
+            "GET /fhir/Patient?_has:Observation:patient:code=x",
+            "`_has`",
+        ),
+        ("GET /fhir/Observation?subject.name=x", "Chained search"),
+        ("GET /fhir/Observation?_summary=count", "`_summary`"),
+        ("DELETE /fhir/Observation?identifier=x", "Conditional"),
+    ] {
+        let reply = ask(world.http, with(CHART, line, &cookie, &[], "")).await;
+        assert_eq!(reply.status, 403, "{line}");
+        assert!(
+            reply
+                .header("content-type")
+                .is_some_and(|t| t.starts_with("application/fhir+json"))
+        );
+        assert!(reply.header("x-asepsis-record").is_some());
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+        let issue = &reply.json()["issue"][0];
+        assert_eq!(issue["code"], "not-supported");
+        assert!(
+            issue["diagnostics"]
+                .as_str()
+                .is_some_and(|d| d.contains(word)),
+            "{issue}"
+        );
+    }
+    assert_eq!(world.upstream.count(), 0);
+}
+
+fn identified(mut resource: Value, value: &str) -> Value {
+    resource["identifier"] = json!([{ "system": "urn:x", "value": value }]);
+    resource
+}
+
+#[tokio::test]
+async fn a_conditional_create_finds_only_what_one_may_see() {
+    let world = World::new().await;
+    let store = serve(&world).await;
+    for (id, patient, value) in [
+        ("once", OWN_PATIENT, "one"),
+        ("twice-a", OWN_PATIENT, "two"),
+        ("twice-b", OWN_PATIENT, "two"),
+        ("hidden", OTHER_PATIENT, "secret"),
+    ] {
+        let resource = identified(observation(id, patient), value);
+        store.lock().insert(format!("Observation/{id}"), resource);
+    }
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let create = async |value: &str, patient: &str| {
+        let mut new = identified(observation("x", patient), value);
+        new.as_object_mut().expect("an object").remove("id");
+        let criteria = format!("identifier={value}");
+        let headers = [
+            ("Content-Type", "application/fhir+json"),
+            ("If-None-Exist", criteria.as_str()),
+        ];
+        let line = "POST /fhir/Observation";
+        let reply = ask(
+            world.http,
+            with(CHART, line, &cookie, &headers, &new.to_string()),
+        )
+        .await;
+        let posted = world
+            .upstream
+            .seen()
+            .into_iter()
+            .filter(|s| s.method == Method::POST);
+        (reply, posted.collect::<Vec<_>>())
+    };
+    // It is there and may be seen: it is the answer, and nothing is created.
+    let (reply, posted) = create("one", OWN_PATIENT).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["id"], "once");
+    assert_eq!(
+        reply.header("location"),
+        Some("/fhir/Observation/once/_history/3")
+    );
+    assert_eq!(reply.header("etag"), Some("W/\"3\""));
+    assert!(posted.is_empty());
+    let disclosed = world.records_of(Kind::Disclosure);
+    assert_eq!(disclosed.last().expect("recorded").header["released"], 1);
+    let (reply, posted) = create("two", OWN_PATIENT).await;
+    assert_eq!((reply.status, posted.len()), (412, 0), "{}", reply.text());
+    // Nothing is there: the upstream still looks, in case that changes meanwhile.
+    let (nothing, posted) = create("none", OWN_PATIENT).await;
+    assert_eq!(nothing.status, 201, "{}", nothing.text());
+    assert_eq!(posted[0].headers["if-none-exist"], "identifier=none");
+    // Something is there that may not be seen: as if it were not.
+    let (hidden, posted) = create("secret", OWN_PATIENT).await;
+    assert_eq!(hidden.status, 201, "{}", hidden.text());
+    assert!(!posted[1].headers.contains_key("if-none-exist"));
+    let told = |reply: &Reply, value: &str| {
+        let (status, headers, body) = comparable(reply);
+        (status, headers, body.replace(value, "#"))
+    };
+    assert_eq!(told(&nothing, "none"), told(&hidden, "secret"));
+    // Who may not create learns nothing from the criteria.
+    for value in ["one", "two", "none", "secret"] {
+        let (reply, posted) = create(value, OTHER_PATIENT).await;
+        assert_eq!((reply.status, posted.len()), (403, 2), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_conditional_create_that_comes_second_tells_nothing_of_the_first() {
+    let world = World::new().await;
+    world.upstream.answer(|seen| async move {
+        if seen.method == Method::GET {
+            let nothing = json!({ "resourceType": "Bundle", "type": "searchset", "total": 0 });
+            return fhir(StatusCode::OK, &nothing);
+        }
+        let mut found = fhir(StatusCode::OK, &observation("other", OTHER_PATIENT));
+        let place = http::HeaderValue::from_static("/fhir/Observation/other/_history/3");
+        found.headers_mut().insert("location", place);
+        found
+    });
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let mut new = observation("x", OWN_PATIENT);
+    new.as_object_mut().expect("an object").remove("id");
+    let headers = [
+        ("Content-Type", "application/fhir+json"),
+        ("If-None-Exist", "identifier=x"),
+    ];
+    let request = with(
+        CHART,
+        "POST /fhir/Observation",
+        &cookie,
+        &headers,
+        &new.to_string(),
+    );
+    let reply = ask(world.http, request).await;
+    assert_eq!(reply.status, 409, "{}", reply.text());
+    assert_eq!(reply.header("location"), None);
+    assert!(!reply.text().contains("other"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_bundle_that_puts_what_is_not_there_yet_is_asked_to_create_it() {
+    let world = World::new().await;
+    serve(&world).await;
+    let bundle = |id: &str, resource: Value| {
+        let kind = resource["resourceType"]
+            .as_str()
+            .expect("a type")
+            .to_owned();
+        json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+            { "resource": resource, "request": { "method": "PUT", "url": format!("{kind}/{id}") } },
+            { "resource": observation("own", OWN_PATIENT), "request": { "method": "PUT", "url": "Observation/own" } },
+        ] })
+    };
+    // A stranger's place may be taken or free: a physician is told the same.
+    let (_, cookie) = world.sign_in(PHYSICIAN, "chart");
+    let free = write(
+        &world,
+        &cookie,
+        "POST /fhir",
+        &bundle("nosuch", observation("nosuch", OWN_PATIENT)),
+    )
+    .await;
+    let taken = write(
+        &world,
+        &cookie,
+        "POST /fhir",
+        &bundle("other", observation("other", OTHER_PATIENT)),
+    )
+    .await;
+    assert_eq!(free.status, 403, "{}", free.text());
+    assert_eq!(comparable(&free), comparable(&taken));
+    // Accounts are billing's work, whoever's they are: new ones are put only where nothing is.
+    let (_, cookie) = world.sign_in(BILLING, "chart");
+    let claim = |id: &str| json!({ "resourceType": "Claim", "id": id, "patient": { "reference": format!("Patient/{OTHER_PATIENT}") } });
+    let two = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+        { "resource": claim("a"), "request": { "method": "PUT", "url": "Claim/a" } },
+        { "resource": claim("b"), "request": { "method": "PUT", "url": "Claim/b" } },
+    ] });
+    let put = write(&world, &cookie, "POST /fhir", &two).await;
+    assert_ne!(put.status, 403, "{}", put.text());
+    let seen = world.upstream.seen();
+    let sent = seen
+        .last()
+        .filter(|s| s.method == Method::POST)
+        .expect("sent");
+    let sent: Value = serde_json::from_slice(&sent.body).expect("JSON");
+    for entry in sent["entry"].as_array().expect("entries") {
+        assert_eq!(entry["request"]["ifNoneMatch"], "*");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,38 @@ async fn a_permitted_request_is_forwarded_recorded_and_answered() {
 }
 
 #[tokio::test]
+async fn browsers_are_told_to_come_over_tls_by_the_gateway_and_by_nobody_else() {
+    const NAME: &str = "strict-transport-security";
+    let world = World::new().await;
+    let (_, cookie) = world.sign_in(PHYSICIAN, "intranet");
+    world.upstream.answer(|_| async move {
+        let mut answer = text(StatusCode::OK, "x");
+        let theirs = http::HeaderValue::from_static("max-age=1; includeSubDomains; preload");
+        answer.headers_mut().insert(NAME, theirs);
+        answer
+    });
+    let ours = Some("max-age=31536000");
+    for (host, path) in [
+        (WEB, "/"),
+        (WEB, "/admin"),
+        (ACCESS, "/"),
+        (WEB, "/.asepsis/x"),
+    ] {
+        let stream = world.authority.connect(world.https, host, &["http/1.1"]);
+        let mut raw = Raw::over(stream.await);
+        raw.send(get(host, path, &cookie)).await;
+        let secure = raw.reply().await.expect("an answer");
+        assert_eq!(secure.header(NAME), ours, "{host}{path}");
+        let plain = ask(world.http, get(host, path, &cookie)).await;
+        assert_eq!(plain.header(NAME), None, "{host}{path}");
+    }
+    // A gateway that was not told to say it keeps the upstream from saying it, too.
+    let (_gateway, silent) = support::second_gateway(&world, world.upstream.address).await;
+    let reply = ask(silent, get(WEB, "/", &cookie)).await;
+    assert_eq!((reply.status, reply.header(NAME)), (200, None));
+}
+
+#[tokio::test]
 async fn bodies_stream_to_the_upstream_and_back() {
     let world = World::new().await;
     let (_, cookie) = world.sign_in(PHYSICIAN, "intranet");

@@ -8,7 +8,7 @@ use super::classify::{Asked, Content, Request};
 use super::facts::{array, names_of, type_of};
 use super::json::{Document, Kind, Value};
 use super::reference::{self, Names, Target};
-use super::{Malformed, ResponseShape, Write};
+use super::{Malformed, ResponseShape, Write, unserved};
 use crate::http::{check_query, path};
 
 /// Entries of a batch or transaction.
@@ -106,7 +106,9 @@ fn classify_entry(
         "PUT" => Method::PUT,
         "DELETE" => Method::DELETE,
         // A patch in a bundle is a `Parameters` or a Binary; neither is judged.
-        "PATCH" | "HEAD" => return Ok(asked.unclassified("Bundle")),
+        "PATCH" | "HEAD" => {
+            return Ok(asked.not_served("Bundle", Some(unserved::PATCH_IN_BUNDLE)));
+        }
         _ => return Err(bad("bundle-request")),
     };
     let writes = matches!(method, Method::POST | Method::PUT);
@@ -117,7 +119,7 @@ fn classify_entry(
     full_url(entry, resource, &method)?;
     // `304 Not Modified` tells of a resource that was not judged.
     if text("ifNoneMatch")?.is_some() || text("ifModifiedSince")?.is_some() {
-        return Ok(asked.unclassified("Bundle"));
+        return Ok(asked.not_served("Bundle", Some(unserved::CONDITIONAL_IN_BUNDLE)));
     }
     if if_none_exist.is_some() && method != Method::POST {
         return Err(bad("bundle-request"));

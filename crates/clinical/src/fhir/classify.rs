@@ -10,7 +10,9 @@ use super::json::Document;
 use super::query::{self, Query};
 use super::reference::{Names, is_id};
 use super::types::r4_type;
-use super::{Classified, Malformed, ResponseShape, Service, Write, bundle, change, patch};
+use super::{
+    Classified, Malformed, ResponseShape, Service, Unserved, Write, bundle, change, patch, unserved,
+};
 
 /// Header fields with which servers do more than the request says; with one of them nothing is classified.
 const SIDE_EFFECTS: &[&str] = &[
@@ -33,7 +35,7 @@ const TARGETS_MAX: usize = 8_192;
 /// | `GET T?…`, `POST T/_search`, `GET /?_type=…`, `POST /_search` | search of each type and each included type |
 /// | `GET Patient/1/T`, `Patient/1/*`, `POST Patient/1/T/_search`, `Patient/1/$everything` | search in that patient's compartment |
 /// | `GET T?_page=…`, `_page/…` | search of nobody in particular |
-/// | `POST T`, with `If-None-Exist` | create, and search |
+/// | `POST T`, with `If-None-Exist` | create, and search; in a bundle unclassified |
 /// | `PUT T/id`, `PATCH T/id`, `DELETE T/id` | update, patch, delete |
 /// | `POST /` | each entry of the batch or transaction |
 /// | `GET metadata` | capabilities |
@@ -57,15 +59,19 @@ pub fn classify(
         service,
         targets: Vec::new(),
         writes: Vec::new(),
+        unserved: None,
     };
     let base = service.base.trim_end_matches('/');
     let rest = path
         .strip_prefix(base)
         .filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let with_effects =
-        SIDE_EFFECTS.iter().any(|name| headers.contains_key(*name)) || asynchronous(headers);
+    let with_effects = if SIDE_EFFECTS.iter().any(|name| headers.contains_key(*name)) {
+        Some(unserved::SIDE_EFFECTS)
+    } else {
+        asynchronous(headers).then_some(unserved::ASYNCHRONOUS)
+    };
     let response = match rest {
-        Some(rest) if !with_effects => {
+        Some(rest) if with_effects.is_none() => {
             let if_none_exist = one(headers, "if-none-exist")?;
             let content = Content::Message { headers, body };
             let request = Request {
@@ -77,7 +83,10 @@ pub fn classify(
             };
             asked.interaction(&request, &Names::default())?
         }
-        _ => asked.unclassified(""),
+        _ => {
+            asked.unserved = with_effects;
+            asked.unclassified("")
+        }
     };
     if asked.targets.len() > TARGETS_MAX {
         return Err(Malformed {
@@ -95,6 +104,7 @@ pub fn classify(
         targets: asked.targets,
         response,
         write,
+        unserved: asked.unserved,
     })
 }
 
@@ -125,6 +135,8 @@ pub(super) struct Asked<'s> {
     pub(super) service: &'s Service,
     pub(super) targets: Vec<Target>,
     pub(super) writes: Vec<Write>,
+    /// Why something is unclassified; the first reason found.
+    pub(super) unserved: Option<Unserved>,
 }
 
 fn bad(code: &'static str) -> Malformed {
@@ -192,7 +204,7 @@ impl Asked<'_> {
                 } else if posts {
                     self.create(resource_type, request, names)
                 } else {
-                    Ok(self.unclassified(resource_type))
+                    Ok(self.not_served(resource_type, Some(unserved::CONDITIONAL_WRITE)))
                 }
             }
             [name, "_search"] if posts && typed(name).is_some() => {
@@ -248,6 +260,16 @@ impl Asked<'_> {
         ResponseShape::Opaque
     }
 
+    /// Adds what nobody is permitted, and why.
+    pub(super) fn not_served(
+        &mut self,
+        resource_type: &str,
+        why: Option<Unserved>,
+    ) -> ResponseShape {
+        self.unserved = self.unserved.or(why);
+        self.unclassified(resource_type)
+    }
+
     fn endpoint(
         &self,
         resource_type: &'static str,
@@ -293,11 +315,12 @@ impl Asked<'_> {
             paged,
             dated,
             opaque,
+            unserved,
             ..
         } = query;
         let by_type = base.is_none() && compartment.is_empty();
         if opaque || dated || (!types.is_empty() && !by_type) {
-            return self.unclassified(base.unwrap_or("*"));
+            return self.not_served(base.unwrap_or("*"), unserved);
         }
         // What a page token stands for is its maker's secret; the address then names nobody.
         if paged {
@@ -389,7 +412,7 @@ impl Asked<'_> {
     ) -> Result<ResponseShape, Malformed> {
         let query = query::read(None, request.query.as_slice())?;
         if query.opaque || query.searches || !query.types.is_empty() {
-            return Ok(self.unclassified(name));
+            return Ok(self.not_served(name, query.unserved));
         }
         let resource_type = r4_type(name).unwrap_or("*");
         let endpoint = self.endpoint(resource_type, id, &own(resource_type, id));
@@ -432,7 +455,7 @@ impl Asked<'_> {
     ) -> Result<ResponseShape, Malformed> {
         let query = query::read(Some(resource_type), request.query.as_slice())?;
         if query.opaque || query.searches || query.paged || query.dated || !query.types.is_empty() {
-            return Ok(self.unclassified(resource_type));
+            return Ok(self.not_served(resource_type, query.unserved));
         }
         self.push(
             action,
@@ -461,12 +484,19 @@ impl Asked<'_> {
         })?;
         facts.id = None;
         self.push(Action::FhirCreate, self.endpoint(resource_type, None, &[]));
-        if let Some(criteria) = request.if_none_exist {
-            let criteria = criteria.strip_prefix('?').unwrap_or(criteria);
-            let query = query::read(Some(resource_type), &[criteria])?;
-            if query.paged || !query.searches {
-                return Ok(self.unclassified(resource_type));
+        let criteria = request
+            .if_none_exist
+            .map(|criteria| criteria.strip_prefix('?').unwrap_or(criteria));
+        if let Some(criteria) = criteria {
+            // What a transaction found would show in its answer before it could be judged.
+            if matches!(request.content, Content::Entry(_)) {
+                return Ok(self.not_served(resource_type, Some(unserved::CONDITIONAL_IN_BUNDLE)));
             }
+            let query = query::read(Some(resource_type), &[criteria])?;
+            if !query.searches || query.controlled {
+                return Ok(self.not_served(resource_type, Some(unserved::CRITERIA)));
+            }
+            crate::http::check_query(criteria).map_err(|_| bad("query-character"))?;
             if self.search(Some(resource_type), &[], query) == ResponseShape::Opaque {
                 return Ok(ResponseShape::Opaque);
             }
@@ -474,6 +504,7 @@ impl Asked<'_> {
         self.writes.push(Write::Create {
             resource: Box::new(facts),
             content,
+            if_none_exist: criteria.map(str::to_owned),
         });
         Ok(ResponseShape::Written {
             resource_type: resource_type.into(),

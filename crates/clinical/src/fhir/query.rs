@@ -9,10 +9,11 @@ use std::borrow::Cow;
 use domain::PatientId;
 use smol_str::SmolStr;
 
-use super::Malformed;
 use super::includes;
 use super::reference::{Names, Target, is_id, parse};
 use super::types::r4_type;
+use super::unserved;
+use super::{Malformed, Unserved};
 
 /// Parameters of a request.
 const PARAMETERS_MAX: usize = 200;
@@ -38,8 +39,25 @@ pub(crate) struct Query {
     pub(crate) paged: bool,
     /// `_since`, `_at`, `start`, `end` as `$everything` and history know them.
     pub(crate) dated: bool,
+    /// It holds parameters that control the answer, includes among them.
+    pub(crate) controlled: bool,
     /// Something in it cannot be judged.
     pub(crate) opaque: bool,
+    /// Why not, as far as there is something to say; the first reason found.
+    pub(crate) unserved: Option<Unserved>,
+}
+
+impl Query {
+    fn refuse(&mut self, why: Unserved) {
+        self.opaque = true;
+        self.unserved = self.unserved.or(Some(why));
+    }
+
+    fn refuse_unless(&mut self, fine: bool, why: Unserved) {
+        if !fine {
+            self.refuse(why);
+        }
+    }
 }
 
 fn bad(code: &'static str) -> Malformed {
@@ -76,6 +94,7 @@ pub(crate) fn read(base: Option<&'static str>, queries: &[&str]) -> Result<Query
             control.push(name.to_string());
         }
         beside_page |= !matches!(&*name, "_page" | "_count" | "_format" | "_pretty");
+        query.controlled |= once(&name) || name.contains("include");
         parameter(&mut query, base, &name, &value)?;
     }
     // A token says what it says; whatever stands beside it may or may not hold.
@@ -122,20 +141,28 @@ fn parameter(
         ("", _) => return Err(bad("query-parameter")),
         ("_format", None) => format(value)?,
         ("_pretty" | "_count" | "_total", None) => {}
-        ("_summary", None) => query.opaque |= !matches!(value, "false" | "data"),
-        ("_sort", None) => {
-            query.opaque |= !value
-                .split(',')
-                .all(|key| plain_name(key.strip_prefix('-').unwrap_or(key)))
+        ("_summary", None) => {
+            query.refuse_unless(matches!(value, "false" | "data"), unserved::PARTIAL);
         }
-        ("_contained", None) => query.opaque |= value != "false",
+        ("_elements", None) => query.refuse(unserved::PARTIAL),
+        ("_sort", None) => query.refuse_unless(
+            value
+                .split(',')
+                .all(|key| plain_name(key.strip_prefix('-').unwrap_or(key))),
+            unserved::PARAMETER,
+        ),
+        ("_contained", None) => query.refuse_unless(value == "false", unserved::CONTAINED),
+        ("_has", _) => query.refuse(unserved::REVERSE_CHAINED),
+        ("_filter" | "_query" | "_text" | "_content" | "_list", _) => {
+            query.refuse(unserved::FILTER)
+        }
         ("_page", None) => query.paged = true,
         ("_since" | "_at", None) => query.dated = true,
         ("_type", None) => {
             for name in value.split(',') {
                 match r4_type(name) {
                     Some(name) => query.types.push(name),
-                    None => query.opaque = true,
+                    None => query.refuse(unserved::PARAMETER),
                 }
             }
         }
@@ -147,14 +174,14 @@ fn parameter(
                 Some((source, types)) if iterates || base.is_none_or(|b| b == source) => {
                     query.included.extend(types);
                 }
-                _ => query.opaque = true,
+                _ => query.refuse(unserved::INCLUDE),
             }
         }
         ("_revinclude", None | Some("iterate" | "recurse")) => {
             query.searches = true;
             match included(value) {
                 Some((source, _)) => query.included.push(source),
-                None => query.opaque = true,
+                None => query.refuse(unserved::INCLUDE),
             }
         }
         ("_id", None) => {
@@ -193,7 +220,14 @@ fn criterion(query: &mut Query, head: &str, modifier: Option<&str>, value: &str)
     });
     // A dot is a chain; a leading underscore is something this reader would know if it could be judged.
     if !known || !plain_name(head) || head.starts_with('_') {
-        query.opaque = true;
+        let chained = head.contains('.') || modifier.is_some_and(|m| m.contains('.'));
+        query.refuse(if chained {
+            unserved::CHAINED
+        } else if head.contains("include") {
+            unserved::INCLUDE
+        } else {
+            unserved::PARAMETER
+        });
         return;
     }
     if matches!(head, "patient" | "subject") || modifier == Some("Patient") {
@@ -210,7 +244,7 @@ fn criterion(query: &mut Query, head: &str, modifier: Option<&str>, value: &str)
         for part in value.split(',') {
             let code = part.rsplit('|').next().unwrap_or(part);
             if code.is_empty() || code.len() > 64 || part.contains('\\') {
-                query.opaque = true;
+                query.refuse(unserved::PARAMETER);
             } else {
                 query.categories.push(SmolStr::new(code));
             }
@@ -225,8 +259,12 @@ fn patients(query: &mut Query, head: &str, modifier: Option<&str>, value: &str) 
         None | Some("Patient") => {}
         // `subject:Device=7` is about no patient.
         Some(other) if head == "subject" && r4_type(other).is_some() => return,
-        Some(_) => {
-            query.opaque = true;
+        Some(other) => {
+            query.refuse(if other.contains('.') {
+                unserved::CHAINED
+            } else {
+                unserved::PATIENT
+            });
             return;
         }
     }
@@ -240,7 +278,7 @@ fn patients(query: &mut Query, head: &str, modifier: Option<&str>, value: &str) 
                 query.patients.push(PatientId::new(id.as_ref()));
             }
             Target::Resource(_, _) if head == "subject" && modifier.is_none() => {}
-            _ => query.opaque = true,
+            _ => query.refuse(unserved::PATIENT),
         }
     }
 }

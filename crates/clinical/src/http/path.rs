@@ -20,6 +20,29 @@ pub fn canonical(path: &str) -> Result<String, Ambiguous> {
     let Some(rest) = path.strip_prefix('/') else {
         return bad("request-target");
     };
+    if is_plain(rest) {
+        return Ok(path.to_owned());
+    }
+    rewritten(path, rest)
+}
+
+/// Whether the path behind the first slash is canonical at first sight, as most are.
+fn is_plain(rest: &str) -> bool {
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let empty = segment.is_empty() && segments.peek().is_some();
+        if empty || segment == "." || segment == ".." {
+            return false;
+        }
+        if !segment.bytes().all(|byte| is_literal(byte, false)) {
+            return false;
+        }
+    }
+    true
+}
+
+fn rewritten(path: &str, rest: &str) -> Result<String, Ambiguous> {
+    let bad = |code| Err(Ambiguous::new(400, code));
     let mut out = String::with_capacity(path.len());
     let mut segments = rest.split('/').peekable();
     let mut decoded = Vec::new();
@@ -86,17 +109,54 @@ pub(crate) fn decode(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(high << 4 | low).ok()
 }
 
+/// Whether a byte of a segment stands for itself: `pchar` of RFC 3986 without `;`. An encoded `+` stays encoded, for
+/// those who read `+` as a blank.
+fn is_literal(byte: u8, encoded: bool) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b','
+                | b'='
+                | b':'
+                | b'@'
+        )
+        || (byte == b'+' && !encoded)
+}
+
 fn write(out: &mut String, byte: u8, encoded: bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    // `pchar` of RFC 3986 without `;`. An encoded `+` stays, for those who read `+` as a blank.
-    let plain = byte.is_ascii_alphanumeric()
-        || b"-._~!$&'()*,=:@".contains(&byte)
-        || (byte == b'+' && !encoded);
-    if plain {
+    if is_literal(byte, encoded) {
         out.push(char::from(byte));
     } else {
         out.push('%');
         out.push(char::from(HEX[usize::from(byte >> 4)]));
         out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_plain_at_first_sight_is_not_rewritten(rest in "([a-z.%;+ ]{0,3}/){0,3}[a-z.%;+é]{0,3}") {
+            let path = format!("/{rest}");
+            if is_plain(&rest) {
+                prop_assert_eq!(rewritten(&path, &rest), Ok(path.clone()));
+            }
+        }
     }
 }

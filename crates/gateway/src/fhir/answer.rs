@@ -1,7 +1,9 @@
 //! Answers of a FHIR service that the gateway writes itself.
 
 use bytes::Bytes;
+use clinical::fhir::Unserved;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use serde_json::{Value, json};
 
 use super::RETURNED;
@@ -78,6 +80,46 @@ pub(super) fn changed_meanwhile() -> Response<Body> {
         "conflict",
         "The resource has another version than the one named in `If-Match`.",
     )
+}
+
+/// What a conditional create would have created came into being after its criteria had found nothing.
+pub(super) fn created_meanwhile() -> Response<Body> {
+    outcome(
+        StatusCode::CONFLICT,
+        "conflict",
+        "A resource that fits the criteria in `If-None-Exist` was created at the same moment; please send the request again.",
+    )
+}
+
+/// More than one resource fits the criteria of a conditional create.
+pub(super) fn several_match() -> Response<Body> {
+    outcome(
+        StatusCode::PRECONDITION_FAILED,
+        "multiple-matches",
+        "More than one resource fits the criteria in `If-None-Exist`, so nothing was created.",
+    )
+}
+
+/// The refusal of an interaction that is not served, in FHIR's form: what is served instead. Status, record and hardening
+/// stay those of the refusal.
+pub(super) fn unserved(refused: Response<Body>, unserved: Unserved) -> Response<Body> {
+    if refused.status() != StatusCode::FORBIDDEN {
+        return refused;
+    }
+    let (mut head, _) = refused.into_parts();
+    let told = outcome(head.status, "not-supported", unserved.sentence);
+    head.headers.insert(header::CONTENT_TYPE, FHIR_JSON);
+    Response::from_parts(head, told.into_body())
+}
+
+/// The same answer without its content, and with the length that this would have had.
+pub(super) fn head_of(response: Response<Body>) -> Response<Body> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, empty())
 }
 
 /// An upstream's refusal of a read, without its words: they were not judged.

@@ -7,12 +7,13 @@ use clinical::fhir::{self as grammar, Classified, Malformed, Write};
 use domain::request::{Body as MessageBody, Message};
 use domain::resource::FhirResource;
 use domain::{Action, CanonicalRequest, Resource, Target};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use policy::Permit;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
+use super::conditional::{self, Found};
 use super::{Answered, Errand, Jury, NoAnswer, answer};
 use crate::answer::bare;
 use crate::body::Body;
@@ -20,6 +21,8 @@ use crate::forward::{request_of, stored_version_of};
 use crate::record::Recorded;
 use crate::road::Obliged;
 use crate::stages::Stage;
+
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
 /// Writes of one bundle that need the stored version read first.
 const STORED_MAX: usize = 100;
@@ -38,6 +41,8 @@ enum Stored {
 struct Known<'w> {
     write: &'w Write,
     stored: Option<Stored>,
+    /// What the criteria of a conditional create led to.
+    found: Option<Answered>,
 }
 
 /// Why a write goes no further.
@@ -58,8 +63,10 @@ struct Plan {
     targets: Vec<Target>,
     /// `type/id` and entity tag of each stored version that was judged.
     matches: Vec<(String, String)>,
-    /// A resource under an id of the client's choice that does not exist yet.
-    creates: bool,
+    /// `type/id` of each resource under an id of the client's choice that does not exist yet.
+    creates: Vec<String>,
+    /// The criteria under which the upstream shall not create after all.
+    unless: Option<String>,
     /// Nothing is there to be written to; if policy would have let it, that is the answer.
     absent: bool,
 }
@@ -98,17 +105,29 @@ impl Errand<'_, '_> {
             .forward(async |forward| {
                 let mut known = Vec::with_capacity(writes.len());
                 for write in &writes {
+                    let look = async |path: &str, query: Option<&str>| {
+                        let build = || stored_version_of(forward, path, query, &own);
+                        self.exchange(pool, build, true).await
+                    };
                     let stored = match place_of(write) {
                         None => None,
                         Some((resource_type, id)) => {
                             let path = format!("{}/{resource_type}/{id}", service.base);
-                            let answered = self
-                                .exchange(pool, || stored_version_of(forward, &path, &own), true)
-                                .await?;
-                            Some(stored_in(&answered)?)
+                            Some(stored_in(&look(&path, None).await?)?)
                         }
                     };
-                    known.push(Known { write, stored });
+                    let found = match criteria_of(write) {
+                        None => None,
+                        Some((resource_type, criteria)) => {
+                            let path = format!("{}/{resource_type}", service.base);
+                            Some(look(&path, Some(&conditional::query_for(criteria))).await?)
+                        }
+                    };
+                    known.push(Known {
+                        write,
+                        stored,
+                        found,
+                    });
                 }
                 Ok::<_, NoAnswer>(known)
             })
@@ -118,10 +137,27 @@ impl Errand<'_, '_> {
             Ok((recorded, Err(error))) => return self.no_answer(&recorded, &error).await,
             Ok((recorded, Ok(known))) => (recorded, known),
         };
-        let plan = match self.plan(&known, &body) {
+        let mut plan = match self.plan(&known, &body) {
             Ok(plan) => plan,
             Err(stop) => return self.stopped(stop).await,
         };
+        let mut found = None;
+        if let [
+            Known {
+                write,
+                found: Some(answered),
+                ..
+            },
+        ] = known.as_slice()
+        {
+            found = match self.found(&looked, answered) {
+                Some(found) => Some(found),
+                None => return self.withhold_all(&looked, "criteria-unjudgeable").await,
+            };
+            if matches!(found, Some(Found::Nothing)) {
+                plan.unless = criteria_of(write).map(|(_, criteria)| criteria.to_owned());
+            }
+        }
         let bundle = matches!(classified.write, Some(Write::Many(_)));
         let question = match self.final_question(&looked, &plan, bundle, &body) {
             Ok(question) => question,
@@ -135,6 +171,11 @@ impl Errand<'_, '_> {
             }
         };
         self.trip.lap.mark(Stage::Decide);
+        match found {
+            Some(Found::One(one)) => return self.exists(&looked, *one).await,
+            Some(Found::Several) => return answer::several_match(),
+            Some(Found::Nothing | Found::Hidden) | None => {}
+        }
         if plan.absent {
             return answer::not_found();
         }
@@ -163,11 +204,11 @@ impl Errand<'_, '_> {
         let mut plan = Plan {
             targets: Vec::new(),
             matches: Vec::new(),
-            creates: false,
+            creates: Vec::new(),
+            unless: None,
             absent: false,
         };
-        let alone = known.len() == 1;
-        for Known { write, stored } in known {
+        for Known { write, stored, .. } in known {
             match (write, stored) {
                 (Write::Create { resource, .. }, _) => {
                     plan.ask(Action::FhirCreate, (**resource).clone());
@@ -200,13 +241,7 @@ impl Errand<'_, '_> {
                     // Whether the id is taken must not show: it is asked for as a stranger's, too.
                     plan.ask(Action::FhirUpdate, self.stranger(resource_type, id));
                     plan.ask(Action::FhirCreate, (**resource).clone());
-                    plan.creates = alone;
-                    if !alone {
-                        return Err(Stop::Status(
-                            StatusCode::UNPROCESSABLE_ENTITY,
-                            "update-creates-in-bundle",
-                        ));
-                    }
+                    plan.creates.push(format!("{resource_type}/{id}"));
                 }
                 (
                     Write::Patch {
@@ -284,14 +319,20 @@ impl Errand<'_, '_> {
             headers: Default::default(),
             body: MessageBody::Empty,
         });
-        if plan.creates {
+        if let Some(criteria) = &plan.unless {
+            let criteria = HeaderValue::try_from(criteria.as_str())
+                .map_err(|_| Stop::Status(StatusCode::BAD_REQUEST, "header-value"))?;
+            message.headers.insert(IF_NONE_EXIST, criteria);
+        }
+        if bundle {
+            if !plan.matches.is_empty() || !plan.creates.is_empty() {
+                let body = with_conditions(body, &plan.matches, &plan.creates)?;
+                message.body = MessageBody::Whole(body);
+            }
+        } else if !plan.creates.is_empty() {
             message
                 .headers
                 .insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
-        } else if bundle {
-            if !plan.matches.is_empty() {
-                message.body = MessageBody::Whole(with_if_match(body, &plan.matches)?);
-            }
         } else if let [(_, tag)] = plan.matches.as_slice() {
             let tag = HeaderValue::try_from(tag.as_str())
                 .map_err(|_| Stop::Status(StatusCode::BAD_GATEWAY, "unusable-version"))?;
@@ -352,7 +393,22 @@ impl Errand<'_, '_> {
             Ok((recorded, Ok(answered))) => (recorded, answered),
         };
         let record = recorded.id();
-        let response = if !answered.status.is_success() {
+        let conditional = recorded
+            .permit()
+            .request()
+            .message
+            .as_ref()
+            .is_some_and(|message| message.headers.contains_key(IF_NONE_EXIST));
+        let response = if conditional && answered.status == StatusCode::PRECONDITION_FAILED {
+            // Its words are about what it found.
+            answer::several_match()
+        } else if conditional
+            && answered.status.is_success()
+            && answered.status != StatusCode::CREATED
+        {
+            // Somebody else was quicker, and what there is now was judged by nobody.
+            answer::created_meanwhile()
+        } else if !answered.status.is_success() {
             answer::write_refused(answered.status, &answered.body)
         } else if answered.body.is_empty() {
             answer::written(
@@ -449,6 +505,22 @@ fn place_of(write: &Write) -> Option<(&SmolStr, &SmolStr)> {
     }
 }
 
+/// Type and criteria of a conditional create.
+fn criteria_of(write: &Write) -> Option<(&SmolStr, &str)> {
+    match write {
+        Write::Create {
+            resource,
+            if_none_exist: Some(criteria),
+            ..
+        } => Some((&resource.resource_type, criteria)),
+        Write::Create { .. }
+        | Write::Update { .. }
+        | Write::Patch { .. }
+        | Write::Delete { .. }
+        | Write::Many(_) => None,
+    }
+}
+
 fn slice<'b>(body: &'b Bytes, range: &Range<usize>) -> Result<&'b [u8], Stop> {
     body.get(range.clone()).ok_or(Stop::Status(
         StatusCode::BAD_REQUEST,
@@ -510,8 +582,13 @@ fn version_of(tag: &str) -> Option<&str> {
         .strip_suffix('"')
 }
 
-/// The bundle with `ifMatch` in each entry that replaces a stored version, and every other byte as it was.
-fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, Stop> {
+/// The bundle with `ifMatch` in each entry that replaces a stored version, with `ifNoneMatch` in each that creates under an
+/// id of the client's choice, and every other byte as it was.
+fn with_conditions(
+    body: &Bytes,
+    matches: &[(String, String)],
+    creates: &[String],
+) -> Result<Bytes, Stop> {
     #[derive(Deserialize)]
     struct Bundle<'a> {
         #[serde(borrow, default)]
@@ -529,7 +606,6 @@ fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, St
         url: String,
         if_match: Option<String>,
     }
-    let unusable = || Stop::Status(StatusCode::BAD_REQUEST, "unusable-bundle");
     let text = std::str::from_utf8(body).map_err(|_| unusable())?;
     let bundle: Bundle<'_> = serde_json::from_str(text).map_err(|_| unusable())?;
     let mut insertions: Vec<(usize, String)> = Vec::new();
@@ -540,6 +616,14 @@ fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, St
             continue;
         }
         let url = request.url.trim_start_matches('/');
+        if creates.iter().any(|place| place == url) {
+            // Nothing is there that a client could mean by a version.
+            if request.if_match.is_some() {
+                return Err(Stop::Answer(Box::new(answer::changed_meanwhile())));
+            }
+            insertions.push((after_brace(text, raw)?, "\"ifNoneMatch\":\"*\",".to_owned()));
+            continue;
+        }
         // A write that was judged against a stored version and is not found here must not go out without it.
         let (_, tag) = matches
             .iter()
@@ -549,11 +633,8 @@ fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, St
             Some(theirs) if version_of(theirs) == version_of(tag) => {}
             Some(_) => return Err(Stop::Answer(Box::new(answer::changed_meanwhile()))),
             None => {
-                let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
-                // A request object has a method at least, so that a comma can follow.
-                let brace = raw.get().find('{').ok_or_else(unusable)?;
                 let tag = serde_json::to_string(tag).map_err(|_| unusable())?;
-                insertions.push((start + brace + 1, format!("\"ifMatch\":{tag},")));
+                insertions.push((after_brace(text, raw)?, format!("\"ifMatch\":{tag},")));
             }
         }
     }
@@ -568,6 +649,17 @@ fn with_if_match(body: &Bytes, matches: &[(String, String)]) -> Result<Bytes, St
     Ok(Bytes::from(out))
 }
 
+fn unusable() -> Stop {
+    Stop::Status(StatusCode::BAD_REQUEST, "unusable-bundle")
+}
+
+/// Where in `text` the first member of the object `raw` begins. It has a method at least, so that a comma can follow.
+fn after_brace(text: &str, raw: &RawValue) -> Result<usize, Stop> {
+    let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
+    let brace = raw.get().find('{').ok_or_else(unusable)?;
+    Ok(start + brace + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -578,7 +670,7 @@ mod tests {
             br#"{"resourceType":"Bundle", "entry":[{"resource":{"v":1.50},"request":{ "method":"PUT","url":"Observation/1"}},{"request":{"method":"POST","url":"Observation"}}]}"#,
         );
         let matches = [("Observation/1".to_owned(), "W/\"3\"".to_owned())];
-        let Ok(out) = with_if_match(&body, &matches) else {
+        let Ok(out) = with_conditions(&body, &matches, &[]) else {
             panic!("the bundle is usable");
         };
         assert_eq!(
@@ -588,16 +680,34 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_creates_under_its_own_id_does_so_only_if_nothing_is_there() {
+        let body =
+            Bytes::from_static(br#"{"entry":[{"request":{"method":"PUT","url":"Patient/new"}}]}"#);
+        let creates = ["Patient/new".to_owned()];
+        let Ok(out) = with_conditions(&body, &[], &creates) else {
+            panic!("the bundle is usable");
+        };
+        assert_eq!(
+            std::str::from_utf8(&out).expect("text"),
+            r#"{"entry":[{"request":{"ifNoneMatch":"*","method":"PUT","url":"Patient/new"}}]}"#
+        );
+        let meant = Bytes::from_static(
+            br#"{"entry":[{"request":{"method":"PUT","url":"Patient/new","ifMatch":"W/\"1\""}}]}"#,
+        );
+        assert!(with_conditions(&meant, &[], &creates).is_err());
+    }
+
+    #[test]
     fn a_bundle_entry_that_was_not_judged_stops_the_bundle() {
         let body = Bytes::from_static(
             br#"{"entry":[{"request":{"method":"DELETE","url":"Observation/2"}}]}"#,
         );
         let matches = [("Observation/1".to_owned(), "W/\"3\"".to_owned())];
-        assert!(with_if_match(&body, &matches).is_err());
+        assert!(with_conditions(&body, &matches, &[]).is_err());
         let other = Bytes::from_static(
             br#"{"entry":[{"request":{"method":"PUT","url":"Observation/1","ifMatch":"W/\"2\""}}]}"#,
         );
-        assert!(with_if_match(&other, &matches).is_err());
+        assert!(with_conditions(&other, &matches, &[]).is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ const ACCESS_COOKIE: &str = "__Host-asepsis-access";
 impl Trip<'_> {
     /// Answers from inside the program: the permit is on record before the endpoint sees the request.
     pub(super) async fn inside(
-        mut self,
+        &mut self,
         place: &Place,
         live: Live,
         permit: Permit,

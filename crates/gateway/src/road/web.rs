@@ -27,7 +27,7 @@ use crate::upstream::{Pool, UpstreamBody, UpstreamError};
 impl Trip<'_> {
     /// The road of a plain web application or the console: judged whole before it is forwarded.
     pub(super) async fn page(
-        mut self,
+        &mut self,
         place: &Place,
         live: Live,
         target: Target,
@@ -93,7 +93,7 @@ impl Trip<'_> {
 
     /// Forwards a permitted request and releases the response once the record is durable.
     async fn through(
-        mut self,
+        &mut self,
         place: &Place,
         live: Live,
         permit: Permit,
@@ -129,7 +129,7 @@ impl Trip<'_> {
     }
 
     async fn release(
-        mut self,
+        &mut self,
         place: &Place,
         live: Live,
         recorded: Recorded,
@@ -182,7 +182,7 @@ impl Trip<'_> {
 
     /// Opens an upgraded connection: recorded first, opened second, carried third.
     async fn switch(
-        mut self,
+        &mut self,
         place: &Place,
         live: Live,
         permit: Permit,

@@ -336,6 +336,7 @@ impl World {
             pages: Arc::new(PlainPages),
             devices: None,
             forwarded_headers: true,
+            transport_security_secs: Some(31_536_000),
             limits,
             clock,
         })
@@ -660,6 +661,7 @@ async fn another(
         pages: Arc::new(PlainPages),
         devices,
         forwarded_headers: true,
+        transport_security_secs: None,
         limits: quick(),
         clock: Arc::new(|| Timestamp::from_millis(real_ms())),
     })
