@@ -243,7 +243,11 @@ impl From<Refused> for Trouble {
 
 impl Shared {
     async fn answer(self: Arc<Self>, visit: Visit) -> Answer {
-        let path = visit.request.uri().path();
+        // Browsers ask for it by this name where a page is no page of ours.
+        let path = match visit.request.uri().path() {
+            "/favicon.ico" => assets::ICON,
+            path => path,
+        };
         if matches!(*visit.request.method(), Method::GET | Method::HEAD)
             && let Some(file) =
                 assets::serve(path, visit.request.uri().query(), visit.request.headers())
@@ -281,7 +285,6 @@ impl Shared {
                 ["invitation", link] => self.invitation_page(&call, link),
                 ["ceremony", handle] => Ok(self.ceremony_page(&call, handle)),
                 [".well-known", "asepsis", "jwks.json"] => Ok(self.jwks()),
-                ["favicon.ico"] => Err(Refused::NotFound),
                 _ if is_posted(&segments) => Err(Refused::Method("POST")),
                 _ => Err(Refused::NotFound),
             };

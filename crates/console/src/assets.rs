@@ -16,6 +16,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 /// Where the files live on every host; the gateway never sends `/.asepsis/` to an upstream.
 pub(crate) const PREFIX: &str = "/.asepsis/asset/";
 
+/// Where the mark is, which is also the icon of every page.
+pub(crate) const ICON: &str = "/.asepsis/asset/mark.svg";
+
 struct Asset {
     name: &'static str,
     content_type: &'static str,

@@ -6,6 +6,7 @@
 
 mod audit_pages;
 mod detail;
+mod devices;
 mod stream;
 pub(crate) mod views;
 
@@ -25,6 +26,7 @@ use serde_json::{Map, json};
 
 use crate::console::audit_pages::Verifier;
 use crate::console::views::{ApplicationCard, PersonRow, SessionRow, Setting, Stopped};
+use crate::estate::Estate;
 use crate::form::Fields;
 use crate::guard::{Tokens, same_origin};
 use crate::live::{Live, index};
@@ -82,6 +84,8 @@ pub struct ConsoleParts {
     pub access_host: String,
     /// Health of upstreams, if somebody watches it.
     pub health: Option<HealthCheck>,
+    /// The devices, if anybody looks at the network.
+    pub estate: Option<Arc<dyn Estate>>,
     /// Time.
     pub clock: Clock,
 }
@@ -208,6 +212,12 @@ impl Shared {
             ["sessions"] if looks => Ok(self.sessions(&request).into()),
             ["sessions", "end"] if !looks => self.end_session(&request).await.map(Done::Whole),
             ["audit", rest @ ..] if looks => audit_pages::route(&self, &request, rest)
+                .await
+                .map(Done::Whole),
+            ["devices", rest @ ..] if looks => {
+                devices::look(&self, &request, rest).map(Done::Whole)
+            }
+            ["devices", rest @ ..] => devices::change(&self, &request, rest)
                 .await
                 .map(Done::Whole),
             ["sessions", "end"] => Err(Refused::Method("POST")),

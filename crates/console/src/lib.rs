@@ -10,6 +10,7 @@
 mod access;
 mod assets;
 mod console;
+pub mod estate;
 mod form;
 mod guard;
 mod live;

@@ -1,16 +1,18 @@
 //! The newest records, for the console: a bounded ring that the log feeds, and counts since the program began.
 //!
-//! The log's thread only copies a record into the ring; readers look at it later, at their own pace. A reader that is
-//! slower than the ring misses records and is told how many; nobody ever waits for a reader.
+//! The log's thread glances at a record to count it and copies it into the ring; it is read whole when somebody looks at
+//! it. A reader that is slower than the ring misses records and is told how many; nobody ever waits for a reader.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use audit::{Kind, Reader, Stored};
-use domain::{Outcome, PersonId};
+use audit::{Fresh, Kind, Reader, Stored};
+use domain::{Outcome, PersonId, RecordId};
 use parking_lot::Mutex;
 use policy::Snapshot;
+use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::reading;
@@ -39,10 +41,87 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    ring: VecDeque<Arc<Stored>>,
+    ring: VecDeque<Arc<Seen>>,
     /// Records that ever came: the cursor after the newest.
     cursor: u64,
     tally: Tally,
+}
+
+/// A record in the ring, read when somebody first looks at it.
+struct Seen {
+    id: RecordId,
+    /// Leaf, then payload; empty if it came read.
+    bytes: Box<[u8]>,
+    leaf_len: usize,
+    read: OnceLock<Option<Arc<Stored>>>,
+}
+
+impl Seen {
+    fn fresh(fresh: &Fresh<'_>) -> Self {
+        let payload = if fresh.payload.len() <= PAYLOAD_KEPT_MAX {
+            fresh.payload
+        } else {
+            &[]
+        };
+        Self {
+            id: fresh.id,
+            bytes: [fresh.leaf, payload].concat().into_boxed_slice(),
+            leaf_len: fresh.leaf.len(),
+            read: OnceLock::new(),
+        }
+    }
+
+    fn read(stored: &Stored) -> Self {
+        let kept = Stored {
+            payload: stored
+                .payload
+                .as_ref()
+                .filter(|p| p.len() <= PAYLOAD_KEPT_MAX)
+                .cloned(),
+            header: stored.header.clone(),
+            ..*stored
+        };
+        Self {
+            id: stored.id,
+            bytes: Box::default(),
+            leaf_len: 0,
+            read: OnceLock::from(Some(Arc::new(kept))),
+        }
+    }
+
+    fn stored(&self) -> Option<Arc<Stored>> {
+        let read = || {
+            let (leaf, payload) = self.bytes.split_at_checked(self.leaf_len)?;
+            let fresh = Fresh {
+                id: self.id,
+                leaf,
+                payload,
+            };
+            let mut stored = fresh.stored()?;
+            // Records that are looked at have one; an empty one was too large to be kept.
+            stored.payload.take_if(|p| p.is_empty());
+            Some(Arc::new(stored))
+        };
+        self.read.get_or_init(read).clone()
+    }
+}
+
+/// What is counted of a record: the few members of its leaf that this takes.
+#[derive(Deserialize)]
+struct Glance<'a> {
+    kind: Kind,
+    #[serde(borrow)]
+    header: GlanceHeader<'a>,
+}
+
+#[derive(Deserialize)]
+struct GlanceHeader<'a> {
+    #[serde(default)]
+    outcome: Option<Outcome>,
+    #[serde(default, borrow)]
+    application: Option<Cow<'a, str>>,
+    #[serde(default)]
+    shadowed: Option<Outcome>,
 }
 
 /// What was counted, by application.
@@ -77,22 +156,29 @@ impl Stopped {
 }
 
 impl Tally {
-    /// Counts one record. `units` tells in which units a person works.
-    pub fn note(&mut self, stored: &Stored, units: impl FnOnce(&PersonId) -> Vec<String>) {
-        if stored.kind != Kind::Decision {
-            return;
-        }
-        let Some(outcome) = reading::outcome(stored) else {
+    /// Counts one decision. `person` tells whose it was, `units` in which units a person works.
+    fn note(
+        &mut self,
+        header: &GlanceHeader<'_>,
+        person: impl FnOnce() -> Option<PersonId>,
+        units: impl FnOnce(&PersonId) -> Vec<String>,
+    ) {
+        let Some(outcome) = header.outcome else {
             return;
         };
-        let application = reading::header_text(stored, "application").unwrap_or("console");
-        let name = bounded(&self.applications, application, APPLICATIONS_MAX);
-        let counts = self.applications.entry(name).or_default();
+        let application = header.application.as_deref().unwrap_or("console");
+        let counts = match self.applications.get_mut(application) {
+            Some(counts) => counts,
+            None => {
+                let name = bounded(&self.applications, application, APPLICATIONS_MAX);
+                self.applications.entry(name).or_default()
+            }
+        };
         counts.outcomes[index(outcome)] += 1;
-        let Some(would) = reading::shadowed(stored) else {
+        let Some(would) = header.shadowed else {
             return;
         };
-        let person = reading::person(stored);
+        let person = person();
         let mut names = person.as_ref().map(units).unwrap_or_default();
         if names.is_empty() {
             names.push("no unit".to_owned());
@@ -150,39 +236,14 @@ impl Live {
     }
 
     /// Takes a record that has become durable. Cheap enough for the log's own thread.
-    pub fn feed(&self, stored: &Stored) {
-        let mut kept = Stored {
-            payload: None,
-            header: stored.header.clone(),
-            ..*stored
-        };
-        if let Some(payload) = &stored.payload
-            && payload.len() <= PAYLOAD_KEPT_MAX
-        {
-            kept.payload = Some(payload.clone());
-        }
-        let kept = Arc::new(kept);
-        let world = self.shared.world.load();
-        let count = {
-            let mut state = self.shared.state.lock();
-            // A record that was recalled from the folder may come again from the log.
-            if state.ring.back().is_some_and(|last| last.id >= kept.id) {
-                return;
-            }
-            state.tally.note(stored, |person| {
-                world
-                    .person(person)
-                    .map(|p| p.units.iter().map(|u| u.as_str().to_owned()).collect())
-                    .unwrap_or_default()
-            });
-            if state.ring.len() == SEEN_MAX {
-                state.ring.pop_front();
-            }
-            state.ring.push_back(kept);
-            state.cursor += 1;
-            state.cursor
-        };
-        self.shared.count.send_replace(count);
+    pub fn feed(&self, fresh: &Fresh<'_>) {
+        let glance: Option<Glance<'_>> = serde_json::from_slice(fresh.leaf).ok();
+        let decision = glance.filter(|glance| glance.kind == Kind::Decision);
+        self.enter(
+            Seen::fresh(fresh),
+            decision.map(|glance| glance.header),
+            || fresh.stored().as_ref().and_then(reading::person),
+        );
     }
 
     /// Takes over the newest records of a log folder, to be called before the log feeds new ones.
@@ -190,8 +251,48 @@ impl Live {
         let end = reader.len();
         let begin = end.saturating_sub(SEEN_MAX as u64);
         for stored in reader.records(begin..end).flatten() {
-            self.feed(&stored);
+            self.take_over(&stored);
         }
+    }
+
+    fn take_over(&self, stored: &Stored) {
+        let decision = (stored.kind == Kind::Decision).then(|| GlanceHeader {
+            outcome: reading::outcome(stored),
+            application: reading::header_text(stored, "application").map(Cow::Borrowed),
+            shadowed: reading::shadowed(stored),
+        });
+        self.enter(Seen::read(stored), decision, || reading::person(stored));
+    }
+
+    fn enter(
+        &self,
+        seen: Seen,
+        decision: Option<GlanceHeader<'_>>,
+        person: impl FnOnce() -> Option<PersonId>,
+    ) {
+        let world = self.shared.world.load();
+        let count = {
+            let mut state = self.shared.state.lock();
+            // A record that was recalled from the folder may come again from the log.
+            if state.ring.back().is_some_and(|last| last.id >= seen.id) {
+                return;
+            }
+            if let Some(header) = decision {
+                state.tally.note(&header, person, |person| {
+                    world
+                        .person(person)
+                        .map(|p| p.units.iter().map(|u| u.as_str().to_owned()).collect())
+                        .unwrap_or_default()
+                });
+            }
+            if state.ring.len() == SEEN_MAX {
+                state.ring.pop_front();
+            }
+            state.ring.push_back(Arc::new(seen));
+            state.cursor += 1;
+            state.cursor
+        };
+        self.shared.count.send_replace(count);
     }
 
     /// What was counted so far.
@@ -209,15 +310,18 @@ impl Live {
             let state = self.shared.state.lock();
             (state.ring.clone(), state.cursor)
         };
-        let seen = ring.into_iter().rev().filter(|s| keep(s)).take(most);
-        (seen.collect(), cursor)
+        let seen = ring.iter().rev().filter_map(|seen| seen.stored());
+        (seen.filter(|s| keep(s)).take(most).collect(), cursor)
     }
 
     /// One record, if it is still in the ring with its payload.
     pub(crate) fn get(&self, record: u64) -> Option<Arc<Stored>> {
-        let state = self.shared.state.lock();
-        let at = state.ring.binary_search_by_key(&record, |s| s.id.0).ok()?;
-        state.ring.get(at).filter(|s| s.payload.is_some()).cloned()
+        let seen = {
+            let state = self.shared.state.lock();
+            let at = state.ring.binary_search_by_key(&record, |s| s.id.0).ok()?;
+            state.ring.get(at).cloned()?
+        };
+        seen.stored().filter(|s| s.payload.is_some())
     }
 
     /// What came after `cursor`.
@@ -228,9 +332,12 @@ impl Live {
         let take = news.min(held);
         // Both fit: the ring holds at most `SEEN_MAX`.
         let skip = usize::try_from(held - take).unwrap_or(usize::MAX);
+        let cursor = state.cursor;
+        let seen: Vec<Arc<Seen>> = state.ring.iter().skip(skip).cloned().collect();
+        drop(state);
         Batch {
-            seen: state.ring.iter().skip(skip).cloned().collect(),
-            cursor: state.cursor,
+            seen: seen.iter().filter_map(|seen| seen.stored()).collect(),
+            cursor,
             missed: news - take,
         }
     }
@@ -283,7 +390,7 @@ mod tests {
         let live = live();
         let total = SEEN_MAX as u64 + 500;
         for id in 0..total {
-            live.feed(&decision(id, json!({ "outcome": "permit" }), Vec::new()));
+            live.take_over(&decision(id, json!({ "outcome": "permit" }), Vec::new()));
         }
         let batch = live.since(100);
         assert_eq!(batch.seen.len(), SEEN_MAX);
@@ -307,11 +414,37 @@ mod tests {
             json!({ "outcome": "deny", "application": "fhir" }),
             vec![b' '; PAYLOAD_KEPT_MAX + 1],
         );
-        live.feed(&big);
-        live.feed(&big);
+        live.take_over(&big);
+        live.take_over(&big);
         assert_eq!(live.tally().applications["fhir"].outcomes, [0, 0, 0, 1]);
         assert!(live.get(7).is_none());
         assert_eq!(live.since(0).seen.len(), 1);
+    }
+
+    #[test]
+    fn a_fresh_record_is_counted_at_a_glance_and_read_when_it_is_looked_at() {
+        let live = live();
+        let leaf = json!({
+            "v": 1, "kind": "decision", "at": "2026-11-22T08:30:00.250Z",
+            "header": { "application": "chart", "outcome": "permit", "shadowed": "deny", "epoch": 7 },
+            "commitment": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+        })
+        .to_string();
+        let payload = json!({ "subject": { "person": "s-1" } }).to_string();
+        for (id, payload) in [(1, payload), (2, " ".repeat(PAYLOAD_KEPT_MAX + 1))] {
+            live.feed(&Fresh {
+                id: RecordId(id),
+                leaf: leaf.as_bytes(),
+                payload: payload.as_bytes(),
+            });
+        }
+        let counts = &live.tally().applications["chart"];
+        assert_eq!(counts.outcomes, [2, 0, 0, 0]);
+        assert_eq!(counts.stopped["ward-3"].people(), 1);
+        let read = live.get(1).expect("kept");
+        assert_eq!(reading::person(&read), Some(PersonId::from("s-1")));
+        assert!(live.get(2).is_none(), "too large to be kept");
+        assert_eq!(live.since(0).seen.len(), 2);
     }
 
     #[test]
@@ -323,9 +456,9 @@ mod tests {
                 .to_string()
                 .into_bytes()
         };
-        live.feed(&decision(1, shadowed.clone(), by("s-1")));
-        live.feed(&decision(2, shadowed.clone(), by("s-1")));
-        live.feed(&decision(3, shadowed, by("unknown")));
+        live.take_over(&decision(1, shadowed.clone(), by("s-1")));
+        live.take_over(&decision(2, shadowed.clone(), by("s-1")));
+        live.take_over(&decision(3, shadowed, by("unknown")));
         let counts = &live.tally().applications["chart"];
         assert_eq!(counts.outcomes, [3, 0, 0, 0]);
         assert_eq!(counts.stopped["ward-3"].outcomes, [0, 0, 0, 2]);

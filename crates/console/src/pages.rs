@@ -141,12 +141,20 @@ fn ways(notice: &Notice<'_>, words: &Words) -> Markup {
     let safe = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
     let on = notice.continue_url.filter(safe);
     let home = Some(notice.access_url).filter(safe);
+    // What fails now may work in a moment. An empty link leads to the page's own address, which is not repeated here:
+    // it may name a patient.
+    let again = on.is_none()
+        && matches!(
+            notice.kind,
+            NoticeKind::UpstreamFailed | NoticeKind::CannotRecord
+        );
     html! {
-        @if on.is_some() || home.is_some() {
+        @if on.is_some() || home.is_some() || again {
             div.buttons {
                 @if let Some(on) = on { a class={ "button " (words.button_class) } href=(on) { (words.button) } }
+                @if again { a.button href="" { (words.button) } }
                 @if let Some(home) = home {
-                    a class={ "button" @if on.is_some() { " second" } } href=(home) {
+                    a class={ "button" @if on.is_some() || again { " second" } } href=(home) {
                         @if notice.kind == NoticeKind::SignedOut { "Sign in again" } @else { "My applications" }
                     }
                 }
@@ -257,6 +265,16 @@ mod tests {
             "javascript:x",
         );
         assert!(!page.html.contains("href=\"javascript"), "{}", page.html);
+    }
+
+    #[test]
+    fn asking_again_is_offered_where_it_may_help_and_leads_to_the_same_address() {
+        for kind in ALL {
+            let page = draw(kind, None, "https://access.example");
+            let passing = matches!(kind, NoticeKind::UpstreamFailed | NoticeKind::CannotRecord);
+            let again = "href=\"\">Try again";
+            assert_eq!(page.html.contains(again), passing, "{kind:?}");
+        }
     }
 
     #[test]

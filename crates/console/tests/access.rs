@@ -616,6 +616,9 @@ async fn an_emergency_is_declared_recorded_and_opens_the_chart() {
             || page.body.contains("this patient's chart")
     );
     assert!(!page.body.contains(PATIENT));
+    // Whoever thinks better of it is led back to the application, not away from it.
+    let back = format!("href=\"{}/\">Do not", stage.origin("chart"));
+    assert!(page.body.contains(&back), "{}", page.body);
     let token = page.token();
     for (kind, reason) in [
         ("", REASON),
@@ -689,6 +692,17 @@ async fn keys_and_files_are_public_and_the_rest_is_not_found() {
             assert!(file.header("etag").is_some());
             assert_eq!(file.header("set-cookie"), None);
         }
+    }
+    // What a browser asks for by itself, signed in or not, is no reason for a refusal on record.
+    for origin in [access.clone(), stage.origin("console")] {
+        let mut icon = browser.get(&format!("{origin}/favicon.ico")).await;
+        if icon.status == 303 {
+            let there = icon.header("location").expect("a place").to_owned();
+            assert_eq!(there, format!("{access}/favicon.ico"));
+            icon = browser.get(&there).await;
+        }
+        assert_eq!(icon.status, 200, "{origin}");
+        assert_eq!(icon.header("content-type"), Some("image/svg+xml"));
     }
     for path in [
         "/x",

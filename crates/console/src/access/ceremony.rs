@@ -93,6 +93,7 @@ impl Shared {
                     .duration_secs
                     .min(policy::ceremony::GRANT_SECS_MAX)
                     / 60,
+                back: &self.back(call, ceremony),
                 kind: form.and_then(|(f, _)| f.get("kind")).unwrap_or_default(),
                 reason: form.and_then(|(f, _)| f.get("reason")).unwrap_or_default(),
                 trouble: form.map(|(_, words)| words),

@@ -441,6 +441,8 @@ pub(crate) struct BreakGlassPage<'a> {
     pub(crate) handle: &'a str,
     pub(crate) application: &'a str,
     pub(crate) minutes: u64,
+    /// The application again, for whoever thinks better of it.
+    pub(crate) back: &'a str,
     pub(crate) kind: &'a str,
     pub(crate) reason: &'a str,
     pub(crate) trouble: Option<&'a str>,
@@ -484,7 +486,7 @@ pub(crate) fn break_glass(p: &BreakGlassPage<'_>) -> Markup {
                     }
                     div.buttons {
                         button.button.glass type="submit" { "Open for " (p.minutes) " minutes" }
-                        a.button.second href="/" { "Do not" }
+                        a.button.second href=(p.back) { "Do not" }
                     }
                 }
             }

@@ -6,9 +6,10 @@ use maud::{Markup, html};
 use crate::look::{self, Frame, Who, document};
 
 /// The places of the console: area, address, words.
-pub(crate) const AREAS: [(&str, &str, &str); 5] = [
+pub(crate) const AREAS: [(&str, &str, &str); 6] = [
     ("decisions", "/decisions", "Decisions"),
     ("applications", "/applications", "Applications"),
+    ("devices", "/devices", "Devices"),
     ("people", "/people", "People"),
     ("sessions", "/sessions", "Sessions"),
     ("audit", "/audit", "Audit"),

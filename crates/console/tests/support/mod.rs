@@ -176,7 +176,7 @@ impl Stage {
         };
         let live = Live::new(world.clone());
         let fed = live.clone();
-        let _ = log.subscribe(Box::new(move |stored| fed.feed(stored)));
+        let _ = log.subscribe(Box::new(move |fresh| fed.feed(fresh)));
         let access = Access::new(AccessParts {
             world: world.clone(),
             sessions: sessions.clone(),
@@ -216,6 +216,7 @@ impl Stage {
                     words: "not reachable".to_owned(),
                 })
             })),
+            estate: None,
             clock: clock.clone(),
         });
         let gateway = Gateway::new(Parts {
@@ -233,6 +234,7 @@ impl Stage {
             pages: Arc::new(Notices),
             devices: None,
             forwarded_headers: false,
+            transport_security_secs: None,
             limits: Limits::default(),
             clock,
         })
