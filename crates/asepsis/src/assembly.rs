@@ -70,6 +70,10 @@ pub(crate) struct Plan {
     pub(crate) feeds: Vec<Feed>,
     /// Who may administer before anybody has a passkey.
     pub(crate) administrator: Option<PersonId>,
+    /// For how many seconds browsers shall come over TLS only; absent: not said.
+    pub(crate) transport_security_secs: Option<u64>,
+    /// The devices, if anybody looks at the network.
+    pub(crate) estate: Option<Arc<dyn console::estate::Estate>>,
 }
 
 /// An application to protect.
@@ -119,7 +123,7 @@ pub(crate) fn log_dir(data: &Path) -> PathBuf {
     data.join("audit")
 }
 
-fn store_path(data: &Path) -> PathBuf {
+pub(crate) fn store_path(data: &Path) -> PathBuf {
     data.join("store.sqlite")
 }
 
@@ -212,7 +216,7 @@ impl Assembly {
         let live = Live::new(world.cell());
         live.recall(&Reader::open(&log_dir).input("reading the audit log")?);
         let feeding = live.clone();
-        log.subscribe(Box::new(move |stored| feeding.feed(stored)));
+        log.subscribe(Box::new(move |fresh| feeding.feed(fresh)));
         let health: Arc<Mutex<BTreeMap<ApplicationId, Health>>> = Arc::default();
         let looked_up = Arc::clone(&health);
         let shown: Vec<ShownApplication> = plan
@@ -260,6 +264,7 @@ impl Assembly {
                     .get(id)
                     .cloned()
             })),
+            estate: plan.estate.clone(),
             clock: Arc::clone(&clock),
         });
         let access = Arc::new(Access::new(AccessParts {
@@ -315,6 +320,7 @@ impl Assembly {
                 device::named_by(&certificate.der, &inventory.load())
             })),
             forwarded_headers: true,
+            transport_security_secs: plan.transport_security_secs,
             limits: gateway::Limits::default(),
             clock,
         })

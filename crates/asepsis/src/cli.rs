@@ -1,7 +1,8 @@
 //! The command line: names, flags, examples. What the commands do lives in their own modules.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -34,6 +35,8 @@ pub(crate) enum Format {
     Text,
     /// JSON: one object a line where a command prints several.
     Json,
+    /// CSV with a header line; only where a command prints a table of its own (`discover`).
+    Csv,
 }
 
 /// The commands.
@@ -60,6 +63,28 @@ pub(crate) enum Command {
         after_help = "Examples:\n  asepsis decide request.json\n  asepsis decide - < request.json\n  asepsis decide --pack ./packs/mine --at 2026-11-22T08:00:00Z request.json"
     )]
     Decide(Decide),
+    /// List every device that captures, interfaces, logs and exports know of: what it is, why, and whom it talks to.
+    #[command(
+        after_help = "Examples:\n  asepsis discover capture.pcap dhcpd.leases zeek-logs/\n  asepsis discover --interface eth0 --for 10m --data asepsis-data\n  asepsis discover --data asepsis-data --why 10.1.4.17\n  asepsis discover capture.pcap --against cmms.csv\n  asepsis --format csv discover capture.pcap > devices.csv"
+    )]
+    Discover(Box<Discover>),
+    /// See on a host of its own, and send what is seen to the centre; the spool bridges the time it is away.
+    #[command(after_help = "Example:\n  asepsis sensor --config sensor.toml")]
+    Sensor(SensorHost),
+    /// The ten-minute queue: unknown and contradictory devices, grouped; one answer labels the whole group.
+    #[command(subcommand)]
+    Queue(Queue),
+    /// Learn, test and inspect fingerprint packs.
+    #[command(subcommand)]
+    Fingerprint(Fingerprint),
+    /// Lists of known risks, for use without a network: KEV, CVE, advisories, SBOM, MDS2, recalls, end of support.
+    #[command(subcommand)]
+    Feed(Feed),
+    /// How far are we? Measures of the frameworks with numerator, denominator and source, and the next ten steps.
+    #[command(
+        after_help = "Examples:\n  asepsis assess --config asepsis.toml --html report.html\n  asepsis assess --data asepsis-data --attestations attestations.toml\n  asepsis --format json assess --data asepsis-data"
+    )]
+    Assess(Assess),
     /// Work with policy packs.
     #[command(subcommand)]
     Policy(Policy),
@@ -194,6 +219,176 @@ pub(crate) enum Policy {
     },
 }
 
+/// `asepsis discover`.
+#[derive(Args, Debug)]
+pub(crate) struct Discover {
+    /// Captures, logs, leases, tables, exports, or folders of them; - for standard input. The kind is found from the content.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) sources: Vec<PathBuf>,
+    /// Listen on this interface (nothing is sent). May be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Vec<String>,
+    /// Take NetFlow v5, v9 and IPFIX on this address.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) netflow: Vec<SocketAddr>,
+    /// Take sFlow v5 on this address.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) sflow: Vec<SocketAddr>,
+    /// How long to listen, such as 90s, 10m or 2h (default: until Ctrl-C).
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) listen_for: Option<Duration>,
+    /// Keep what is found in this data folder, and begin with what is there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Explain one device: id, MAC, address, name or serial number.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) why: Option<String>,
+    /// Reconcile with a register (CMDB, CMMS, EDR export): missing, ghost, misplaced, duplicate, mislabelled.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// A fingerprint pack, or a folder of recog's files, beside the shipped ones.
+    #[arg(long, value_name = "PACK")]
+    pub(crate) fingerprints: Vec<PathBuf>,
+    /// How the columns of a CSV are to be read; written there when the file does not exist yet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
+    /// A network of the hospital beside the private ones, such as 203.0.113.0/24. May be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) network: Vec<String>,
+    /// A table of subnets and wards: CSV with the columns network,unit.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) units: Option<PathBuf>,
+    /// Print conversations instead of devices.
+    #[arg(long)]
+    pub(crate) conversations: bool,
+    /// Write the conversations as a Parquet file, for DuckDB or pandas.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) parquet: Option<PathBuf>,
+    /// Threads for reading captures (default: one a core).
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+}
+
+/// `asepsis sensor`.
+#[derive(Args, Debug)]
+pub(crate) struct SensorHost {
+    /// The sensor's configuration.
+    #[arg(long, default_value = "sensor.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// `asepsis queue …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queue {
+    /// List the open questions, the most valuable first.
+    #[command(after_help = "Example:\n  asepsis queue list --data asepsis-data")]
+    List {
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+    /// Answer a question: the whole group gets this type, by a rule of your own that you can read, test and undo.
+    #[command(
+        after_help = "Example:\n  asepsis queue answer q-4f2a infusion_pump --by 'M. Keller, biomed' --data asepsis-data"
+    )]
+    Answer {
+        /// The question's id.
+        question: String,
+        /// Type of the devices, such as infusion_pump.
+        kind: String,
+        /// Who answers.
+        #[arg(long, value_name = "PERSON")]
+        by: String,
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+    /// Take an answer back: its rule goes, and what it named is asked again.
+    #[command(after_help = "Example:\n  asepsis queue undo local-7 --data asepsis-data")]
+    Undo {
+        /// The rule's id.
+        rule: String,
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+}
+
+/// `asepsis fingerprint …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Fingerprint {
+    /// Learn a pack from labelled captures.
+    #[command(
+        after_help = "Example:\n  asepsis fingerprint learn --labels labels.csv -o our-devices.xml captures/"
+    )]
+    Learn {
+        /// CSV with the columns file,device,type_family,mac; the learnt name is type_family.
+        #[arg(long, value_name = "FILE")]
+        labels: PathBuf,
+        /// Where to write the pack.
+        #[arg(short, long, value_name = "PACK")]
+        output: PathBuf,
+        /// Folder that the labels' file names are relative to.
+        folder: PathBuf,
+    },
+    /// Run every example in a pack, or in a folder of recog's files.
+    #[command(after_help = "Example:\n  asepsis fingerprint test packs/fingerprints")]
+    Test {
+        /// The pack, or a folder of packs.
+        pack: PathBuf,
+    },
+}
+
+/// `asepsis feed …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Feed {
+    /// Take lists from files; their kind is found from the content.
+    #[command(
+        after_help = "Example:\n  asepsis feed import known_exploited_vulnerabilities.json nvdcve-2.0-2026.json --data asepsis-data"
+    )]
+    Import {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+    /// What was imported, how many rows, how old.
+    #[command(after_help = "Example:\n  asepsis feed status --data asepsis-data")]
+    Status {
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+}
+
+/// `asepsis assess`.
+#[derive(Args, Debug)]
+pub(crate) struct Assess {
+    /// The configuration; it also names the data folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder alone, where there is no configuration yet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// What people attest, with owner and date (default: attestations.toml beside the configuration, if there).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestations: Option<PathBuf>,
+    /// A register to reconcile the inventory with, for the measures that compare both.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one HTML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Only this framework: cisa-ztmm-2, hph-cpg, hipaa-security-rule, nist-800-207.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) framework: Option<String>,
+    /// How many days of decisions and sign-ins count.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) days: u32,
+}
+
 /// `asepsis audit …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
@@ -299,6 +494,23 @@ fn named_url(text: &str) -> Result<(String, String), String> {
         ));
     }
     Ok((name.to_owned(), url.to_owned()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration such as 90s, 10m or 2h");
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text
+        .strip_suffix(unit)
+        .and_then(|n| n.parse().ok())
+        .ok_or_else(wrong)?;
+    let secs = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        "d" => number.checked_mul(86_400),
+        _ => None,
+    };
+    secs.map(Duration::from_secs).ok_or_else(wrong)
 }
 
 fn instant(text: &str) -> Result<domain::Timestamp, String> {

@@ -4,6 +4,7 @@
 //! that what comes after needs no further checking. Nothing is bound and nothing is written.
 
 mod certificate;
+mod sensor;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use policy::PolicyPack;
 use serde::Deserialize;
 
 pub(crate) use certificate::{Chain, authorities};
+pub(crate) use sensor::{IntakeConfig, InventoryConfig, Sees, SensorConfig, SensorHost};
 
 /// The file, key by key.
 #[derive(Debug, Deserialize)]
@@ -25,6 +27,8 @@ pub(crate) use certificate::{Chain, authorities};
 struct RawConfig {
     hospital: String,
     data: PathBuf,
+    #[serde(default = "default_hsts_secs")]
+    hsts_secs: u64,
     access: RawAccess,
     console: RawConsole,
     sessions: RawSessions,
@@ -36,7 +40,20 @@ struct RawConfig {
     listeners: Vec<RawListener>,
     #[serde(default, rename = "application")]
     applications: Vec<RawApplication>,
+    #[serde(default)]
+    inventory: sensor::RawInventory,
+    #[serde(default, rename = "sensor")]
+    sensors: Vec<sensor::RawSensor>,
+    sensor_intake: Option<sensor::RawIntake>,
 }
+
+/// A year, which is what browsers and their lists expect.
+fn default_hsts_secs() -> u64 {
+    31_536_000
+}
+
+/// Two years; a mistake should not outlive a machine.
+const HSTS_SECS_MAX: u64 = 63_072_000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,6 +141,8 @@ pub(crate) struct Config {
     pub(crate) hospital: String,
     /// Folder of store, keys and log.
     pub(crate) data: PathBuf,
+    /// For how long browsers come over TLS only, once they have; 0: they forget it.
+    pub(crate) hsts_secs: u64,
     /// Host of the sign-in origin.
     pub(crate) access_host: String,
     /// Passkeys' relying party id.
@@ -144,6 +163,12 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<ListenerConfig>,
     /// Applications to protect.
     pub(crate) applications: Vec<ApplicationConfig>,
+    /// What is said about the network.
+    pub(crate) inventory: InventoryConfig,
+    /// Where traffic is seen.
+    pub(crate) sensors: Vec<SensorConfig>,
+    /// Where sensors on other hosts connect.
+    pub(crate) sensor_intake: Option<IntakeConfig>,
 }
 
 /// A FHIR server that is asked for Encounter and CareTeam.
@@ -213,7 +238,7 @@ impl Config {
         Self::parse(&text, base).with_context(|| format!("in `{}`", path.display()))
     }
 
-    fn parse(text: &str, base: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str, base: &Path) -> anyhow::Result<Self> {
         let raw: RawConfig = toml::from_str(text)?;
         let at = |p: &Path| base.join(p);
 
@@ -228,6 +253,11 @@ impl Config {
             raw.access.host,
             raw.access.rp_id,
             raw.access.rp_id
+        );
+        ensure!(
+            raw.hsts_secs <= HSTS_SECS_MAX,
+            "`hsts_secs` is {}: choose 0 (browsers forget it) to {HSTS_SECS_MAX} (two years)",
+            raw.hsts_secs
         );
         ensure!(
             (1..=240).contains(&raw.sessions.idle_minutes),
@@ -289,9 +319,22 @@ impl Config {
             }
         };
 
+        let inventory = raw.inventory.check(base).context("in [inventory]")?;
+        let mut sensors = Vec::with_capacity(raw.sensors.len());
+        for (n, sensor) in raw.sensors.into_iter().enumerate() {
+            let place = format!("in [[sensor]] number {}", n + 1);
+            sensors.push(sensor.check().context(place)?);
+        }
+        let sensor_intake = raw
+            .sensor_intake
+            .map(|intake| intake.check(base).context("in [sensor_intake]"))
+            .transpose()?;
+        sensor::check_all(&sensors, sensor_intake.as_ref())?;
+
         Ok(Self {
             hospital: raw.hospital,
             data: at(&raw.data),
+            hsts_secs: raw.hsts_secs,
             access_host: raw.access.host,
             rp_id: raw.access.rp_id,
             administrator: PersonId::new(raw.access.administrator),
@@ -302,6 +345,9 @@ impl Config {
             relations,
             listeners,
             applications,
+            inventory,
+            sensors,
+            sensor_intake,
         })
     }
 }
@@ -533,6 +579,11 @@ mod tests {
             &HEAD.replace("idle_minutes = 15", "idle_minutes = 0"),
             "choose 1 to 240",
         );
+        fails_with(
+            &format!("hsts_secs = 63072001\n{HEAD}"),
+            "choose 0 (browsers forget it) to 63072000",
+        );
+        fails_with(&format!("hsts_secs = -1\n{HEAD}"), "hsts_secs");
         fails_with(HEAD, "no application to protect");
         fails_with(&format!("{HEAD}{WIKI}"), "serves HTTPS only");
         fails_with(

@@ -3,6 +3,7 @@
 mod authority;
 mod client;
 mod tour;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,16 @@ use identity::{Limits, RelyingParty};
 use policy::PolicyPack;
 use sample::{Example, FhirServer, Hospital};
 use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use self::authority::{Authority, DOMAIN};
+use self::wire::Wire;
 use crate::assembly::{self, Assembly, Plan, Protected};
 use crate::cli::{self, Demo};
 use crate::clock;
-use crate::config::{self, RelationsFeed};
+use crate::config::{self, InventoryConfig, RelationsFeed};
+use crate::estate::{Estate, Settings};
 use crate::failure::{Blame, Failure};
 use crate::feed;
 use crate::output::{DIM, Output, STRONG};
@@ -52,15 +56,9 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
             port
         }
     };
-    let http = server::bind(SocketAddr::new(cli::LOOPBACK, port(args.http_port, 8080)))
-        .await
-        .map_err(Failure::Input)?;
-    let https = server::bind(SocketAddr::new(cli::LOOPBACK, port(args.https_port, 8443)))
-        .await
-        .map_err(Failure::Input)?;
-    let address =
-        |socket: &tokio::net::TcpListener| socket.local_addr().running("reading an address");
-    let (http_port, https_port) = (address(&http)?.port(), address(&https)?.port());
+    let http = Reserved::new(port(args.http_port, 8080))?;
+    let https = Reserved::new(port(args.https_port, 8443))?;
+    let (http_port, https_port) = (http.port, https.port);
 
     let data = Data::open(args.data.as_deref())?;
     let seed = data.seed(args.seed)?;
@@ -68,7 +66,7 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
     let hospital_socket = server::bind(SocketAddr::new(cli::LOOPBACK, 0))
         .await
         .map_err(Failure::Running)?;
-    let hospital_address = address(&hospital_socket)?;
+    let hospital_address = hospital_socket.local_addr().running("reading an address")?;
     let authority = Authority::create().running("making the demo's certificates")?;
     let ca = data.path.join("ca.pem");
 
@@ -78,7 +76,11 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
         every: POLL,
         max_age: STALE,
     };
-    let plan = plan(
+    let estate = Estate::open(
+        Some(&data.path),
+        Settings::new(&InventoryConfig::default())?,
+    )?;
+    let mut plan = plan(
         &args,
         &data.path,
         &hospital,
@@ -86,6 +88,7 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
         http_port,
         https_port,
     )?;
+    plan.estate = Some(Arc::new(estate.clone()));
     let assembly = tokio::task::spawn_blocking(move || Assembly::build(plan))
         .await
         .running("putting the demo together")??;
@@ -116,12 +119,20 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
         Arc::clone(assembly.signer()),
     ));
 
+    // The tour tells of requests; nobody looks at the network meanwhile.
+    let wire = if args.tour {
+        None
+    } else {
+        Some(Wire::begin(&hospital, &estate, &data.path).map_err(Failure::Running)?)
+    };
+
+    // From here on somebody may come, and finds everything in place that the banner names.
     let listeners = vec![
         Listener {
-            socket: http,
+            socket: http.listen()?,
             tls: None,
         },
-        server::tls_listener(https, Arc::clone(&authority.server), None)
+        server::tls_listener(https.listen()?, Arc::clone(&authority.server), None)
             .running("preparing TLS")?,
     ];
     let (stop, mut stopped) = watch::channel(false);
@@ -162,7 +173,10 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
     let (told, ()) = tokio::select! {
         both = async { tokio::join!(story, assembly.gateway.serve(listeners, until_stopped)) } => both,
         () = assembly.keep() => (Ok(None), ()),
+        () = estate.keep() => (Ok(None), ()),
     };
+    drop(wire);
+    estate.save()?;
     write_stages(&data.path, &assembly);
     leave.send_replace(true);
     assembly.close().await;
@@ -173,10 +187,38 @@ async fn play(args: Demo, output: Output) -> Result<ExitCode, Failure> {
     }
 }
 
+/// A port that is ours and where nobody listens yet: whoever tries it is turned away instead of waiting for a demo that
+/// is not ready.
+struct Reserved {
+    socket: TcpSocket,
+    port: u16,
+}
+
+impl Reserved {
+    fn new(port: u16) -> Result<Self, Failure> {
+        let wanted = SocketAddr::new(cli::LOOPBACK, port);
+        let socket = TcpSocket::new_v4().running("opening a socket")?;
+        // As every listener does: the connections of a demo that just ended must not keep the next one away.
+        socket.set_reuseaddr(true).running("opening a socket")?;
+        socket.bind(wanted).input(format!(
+            "cannot listen on {wanted} (hint: is another program listening there, or is the port below 1024?)"
+        ))?;
+        let port = socket.local_addr().running("reading an address")?.port();
+        Ok(Self { socket, port })
+    }
+
+    fn listen(self) -> Result<TcpListener, Failure> {
+        let port = self.port;
+        self.socket
+            .listen(1024)
+            .input(format!("cannot listen on port {port}"))
+    }
+}
+
 /// Starts the sample hospital's server. It answers only who shows an assertion of the gateway: going around is refused.
 fn serve_hospital(
     hospital: &Hospital,
-    socket: tokio::net::TcpListener,
+    socket: TcpListener,
     signer: Arc<Signer>,
     mut left: watch::Receiver<bool>,
 ) {
@@ -292,6 +334,9 @@ fn plan(
             .filter(|f| feed::NAMES.contains(&f.name.as_str()))
             .collect(),
         administrator: None,
+        estate: None,
+        // Browsers also come by plain HTTP here, and a name that is theirs alone must not be spoilt for other programs.
+        transport_security_secs: None,
     })
 }
 

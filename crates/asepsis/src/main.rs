@@ -7,11 +7,14 @@ mod commands;
 mod config;
 mod demo;
 mod device;
+mod estate;
 mod failure;
 mod feed;
 mod inbox;
+mod knowledge;
 mod output;
 mod pack;
+mod sensor;
 mod server;
 mod world;
 
@@ -32,19 +35,26 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose);
     let output = Output { format: cli.format };
+    if cli.format == cli::Format::Csv && !matches!(cli.command, Command::Discover(_)) {
+        let failure =
+            Failure::input("`--format csv` is there for `discover` only; use text or json");
+        return report(&failure);
+    }
     match run(cli.command, output) {
         Ok(code) => code,
-        Err(failure) => {
-            let red = AnsiColor::Red.on_default().bold();
-            // Standard error may be gone; the exit code still tells.
-            let _ = writeln!(
-                anstream::stderr(),
-                "{red}error{red:#}: {}",
-                failure.sentence()
-            );
-            failure.code()
-        }
+        Err(failure) => report(&failure),
     }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    let red = AnsiColor::Red.on_default().bold();
+    // Standard error may be gone; the exit code still tells.
+    let _ = writeln!(
+        anstream::stderr(),
+        "{red}error{red:#}: {}",
+        failure.sentence()
+    );
+    failure.code()
 }
 
 fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
@@ -54,6 +64,12 @@ fn run(command: Command, output: Output) -> Result<ExitCode, Failure> {
         Command::Check(args) => commands::check::run(&args, output),
         Command::Up(args) => commands::up::run(&args, output),
         Command::Decide(args) => commands::decide::run(&args, output),
+        Command::Discover(args) => commands::discover::run(&args, output),
+        Command::Sensor(args) => sensor::run_host(&args, output),
+        Command::Queue(command) => commands::queue::run(command, output),
+        Command::Fingerprint(command) => commands::fingerprint::run(&command, output),
+        Command::Feed(command) => commands::feed::run(&command, output),
+        Command::Assess(args) => commands::assess::run(&args, output),
         Command::Policy(command) => commands::policy::run(&command, output),
         Command::Audit(command) => commands::audit::run(command, output),
         Command::Report(command) => commands::report::run(&command, output),

@@ -332,6 +332,11 @@ fn an_emergency_opens_a_strangers_chart_and_the_console_shows_it_live() {
     ward.see("#reason");
     ward.screenshot("form");
     ward.no_complaints(&[403]);
+    // Whoever thinks better of it is back at the chart that stayed closed, and may think again.
+    ward.click_saying("a.button", "Do not");
+    ward.see(".notice.break_glass");
+    ward.click_saying("a.button", "Emergency access");
+    ward.see("#reason");
     ward.click_saying("label.choice", "Danger to life");
     ward.fill(
         "#reason",
@@ -421,10 +426,11 @@ fn a_refusal_is_one_plain_sentence() {
     stage.open_chart(&browser, &cast);
     browser.see(".notice.deny");
     browser.screenshot("in-the-chart");
-    assert!(
-        browser.all(".notice.deny a").is_empty(),
-        "there is no way around a refusal"
-    );
+    // There is no way around a refusal, and asking again changes nothing: the only way leads back.
+    assert!(browser.all(".notice.deny button").is_empty());
+    assert_eq!(browser.all(".notice.deny a").len(), 1);
+    browser.click_saying(".notice.deny a", "Back to the patients");
+    browser.see_saying("h1", "Patients");
     browser.no_complaints(&[403]);
 
     // The same address in the browser itself is answered by a page of the gateway.

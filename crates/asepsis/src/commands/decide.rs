@@ -17,9 +17,8 @@ const REQUEST_BYTES_MAX: u64 = 16 << 20;
 
 pub(crate) fn run(args: &Decide, output: Output) -> Result<ExitCode, Failure> {
     let text = read(&args.file)?;
-    let name = args.file.display();
-    let body: serde_json::Value =
-        serde_json::from_slice(&text).input(format!("`{name}` is not JSON"))?;
+    let name = name_of(&args.file);
+    let body = authzen::parse(&text).input(format!("in {name}"))?;
     let mut snapshot = match &args.config {
         None => Snapshot::new(PolicyPack::hospital()),
         Some(path) => {
@@ -31,14 +30,32 @@ pub(crate) fn run(args: &Decide, output: Output) -> Result<ExitCode, Failure> {
         snapshot.set_pack(Arc::new(pack::load(dir).map_err(Failure::Input)?));
     }
     let now = args.at.unwrap_or_else(clock::now);
-    let answer = authzen::evaluate(&snapshot, &body, now).input(format!("in `{name}`"))?;
+    let answer = authzen::evaluate(&snapshot, &body, now).input(format!("in {name}"))?;
     if output.is_json() {
         output.json(&answer)?;
     } else {
         let pretty = serde_json::to_string_pretty(&answer).running("writing JSON")?;
         output.line(&pretty)?;
     }
-    Ok(ExitCode::SUCCESS)
+    // Those that could be understood are answered; the request as a whole was not right.
+    let mistakes: Vec<&str> = authzen::mistakes(&answer).collect();
+    match mistakes.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        [one] => Err(Failure::input(format!("in {name}: {one}"))),
+        [first, rest @ ..] => Err(Failure::input(format!(
+            "in {name}: {first} (and {} more questions that are not well-formed)",
+            rest.len()
+        ))),
+    }
+}
+
+/// How a person would name where the request came from.
+fn name_of(path: &Path) -> String {
+    if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        format!("`{}`", path.display())
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -58,8 +75,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     }
     if bytes.len() as u64 > REQUEST_BYTES_MAX {
         return Err(Failure::input(format!(
-            "`{}` is larger than 16 MiB",
-            path.display()
+            "{} is larger than 16 MiB; put the questions into several requests",
+            name_of(path)
         )));
     }
     Ok(bytes)

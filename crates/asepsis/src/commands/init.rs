@@ -166,7 +166,8 @@ fn write_toml(answers: &Answers) -> Result<String, Failure> {
         &mut text,
         format_args!(
             "# Asepsis. `asepsis check` validates this file and all it names.\n\nhospital = {}\n\
-         # Store, keys and audit log; back it up, and keep checkpoints elsewhere.\ndata = {}\n\n\
+         # Store, keys and audit log; back it up, and keep checkpoints elsewhere.\ndata = {}\n\
+         # Browsers that came once come over TLS only, for a year. 0 makes them forget it.\nhsts_secs = 31536000\n\n\
          [access]\n# The one host where people sign in.\nhost = {}\n\
          # Passkeys belong to this domain. Changing it orphans every passkey.\nrp_id = {}\n\
          # Who gets the first one-time link (`asepsis invite`).\nadministrator = {}\n\n\

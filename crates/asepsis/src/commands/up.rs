@@ -8,13 +8,17 @@ use domain::relation::Feed;
 use gateway::ApplicationKind;
 use identity::{Limits, RelyingParty};
 use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::assembly::{self, Assembly, Plan, Protected};
 use crate::cli::Up;
-use crate::config::{ApplicationConfig, Config};
+use crate::config::{ApplicationConfig, Config, Sees};
+use crate::estate::{Estate, Settings};
 use crate::failure::{Blame, Failure};
 use crate::feed;
 use crate::output::{DIM, Output, STRONG};
+use crate::sensor::{self, Intake, Watching};
 use crate::server;
 
 pub(crate) fn run(args: &Up, output: Output) -> Result<ExitCode, Failure> {
@@ -23,7 +27,7 @@ pub(crate) fn run(args: &Up, output: Output) -> Result<ExitCode, Failure> {
     runtime.block_on(serve(config, output))
 }
 
-async fn serve(config: Config, output: Output) -> Result<ExitCode, Failure> {
+async fn serve(mut config: Config, output: Output) -> Result<ExitCode, Failure> {
     // Addresses first: a port in use must leave store and log untouched.
     let mut listeners = Vec::with_capacity(config.listeners.len());
     let mut ports = Vec::new();
@@ -46,7 +50,9 @@ async fn serve(config: Config, output: Output) -> Result<ExitCode, Failure> {
     let access_url = origin(&config.access_host, ports.first().copied().unwrap_or(443));
     let relations = config.relations.clone();
     let console_url = origin(&config.console_host, ports.first().copied().unwrap_or(443));
-    let plan = plan(config, &access_url, ports.clone())?;
+    let seen = See::begin(&mut config).await?;
+    let mut plan = plan(config, &access_url, ports.clone())?;
+    plan.estate = Some(Arc::new(seen.estate.clone()));
     let assembly = tokio::task::spawn_blocking(move || Assembly::build(plan))
         .await
         .running("putting the program together")??;
@@ -61,9 +67,74 @@ async fn serve(config: Config, output: Output) -> Result<ExitCode, Failure> {
     tokio::select! {
         () = assembly.gateway.serve(listeners, server::asked_to_stop()) => {}
         () = assembly.keep() => {}
+        () = seen.estate.keep() => {}
+        () = seen.take() => {}
     }
+    seen.end().await;
     assembly.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What looks at the network.
+struct See {
+    estate: Estate,
+    watching: Watching,
+    /// Where sensors on other hosts connect.
+    intake: Option<(Arc<Intake<Estate>>, TcpListener, TlsAcceptor)>,
+}
+
+impl See {
+    /// Opens the inventory and puts this host's sensors to work.
+    async fn begin(config: &mut Config) -> Result<Self, Failure> {
+        let settings = Settings::new(&config.inventory)?;
+        let data = config.data.clone();
+        let estate = tokio::task::spawn_blocking(move || Estate::open(Some(&data), settings))
+            .await
+            .running("opening the inventory")??;
+        let intake = match config.sensor_intake.take() {
+            None => None,
+            Some(intake) => {
+                let listener = server::bind(intake.address).await.map_err(Failure::Input)?;
+                let tls = server::mutual_tls(intake.chain.certified, intake.client_ca)
+                    .running("preparing TLS for sensors")?;
+                let names = config.sensors.iter().filter(|s| s.sees == Sees::Remote);
+                let names = names.map(|s| s.name.clone()).collect();
+                Some((Intake::new(names, estate.clone()), listener, tls))
+            }
+        };
+        let watching = sensor::watch(&config.sensors, &estate).running("starting the sensors")?;
+        Ok(Self {
+            estate,
+            watching,
+            intake,
+        })
+    }
+
+    /// Takes what sensors on other hosts send, for ever.
+    async fn take(&self) {
+        match &self.intake {
+            None => std::future::pending().await,
+            Some((intake, listener, tls)) => Arc::clone(intake).serve(listener, tls.clone()).await,
+        }
+    }
+
+    /// Ends the sensors and writes what is not written yet.
+    async fn end(self) {
+        let Self {
+            estate, watching, ..
+        } = self;
+        let ended = tokio::task::spawn_blocking(move || {
+            watching.stop();
+            estate.save()
+        });
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::error!(error = failure.sentence(), "the inventory was not written")
+            }
+            Err(error) => tracing::error!(%error, "the sensors did not end"),
+        }
+    }
 }
 
 fn announce(
@@ -131,6 +202,8 @@ fn plan(config: Config, access_url: &str, ports: Vec<u16>) -> Result<Plan, Failu
         sample: None,
         feeds,
         administrator: Some(config.administrator),
+        estate: None,
+        transport_security_secs: Some(config.hsts_secs),
     })
 }
 

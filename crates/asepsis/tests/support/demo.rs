@@ -65,8 +65,7 @@ impl Demo {
     fn wait(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         let listens = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        // It listens first and writes its authority then.
-        while !(listens(self.http) && listens(self.https) && self.authority().is_file()) {
+        while !(listens(self.http) && listens(self.https)) {
             let ended = self.child.try_wait().expect("a state of the program");
             assert!(
                 ended.is_none(),
@@ -81,6 +80,11 @@ impl Demo {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+        assert!(
+            self.authority().is_file(),
+            "it listens before its authority can be read:\n{}",
+            self.log()
+        );
     }
 
     /// The origin of one of its hosts: `chart`, `access` or `console`.
