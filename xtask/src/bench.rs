@@ -20,11 +20,29 @@ const GATEWAY: &[Need] = &[
     },
 ];
 
+/// What the benchmark of the sensor runs beside ours.
+const SENSE: &[Need] = &[
+    Need {
+        presence: Presence::Program("ndpiReader"),
+        package: "libndpi-bin",
+    },
+    Need {
+        presence: Presence::Program("p0f"),
+        package: "p0f",
+    },
+    Need {
+        presence: Presence::Program("tshark"),
+        package: "tshark",
+    },
+];
+
 /// A benchmark.
 #[derive(Debug, Subcommand)]
 pub enum Benchmark {
     /// The gateway beside nginx as a TLS proxy and nginx with `auth_request`
     Gateway(GatewayOptions),
+    /// The sensor beside ndpiReader, p0f and tshark
+    Sense(SenseOptions),
     /// Decisions beside cedar-policy as it comes
     Decide(PassedOn),
     /// Durable audit records
@@ -60,6 +78,30 @@ pub struct GatewayOptions {
     no_install: bool,
 }
 
+/// How to measure the sensor.
+#[derive(Debug, Args)]
+pub struct SenseOptions {
+    /// Packets of the merged capture, about
+    #[arg(long, default_value_t = 1_500_000, value_parser = clap::value_parser!(u64).range(1_000..=20_000_000))]
+    packets: u64,
+
+    /// Rounds; each side has its turn in every round, and the median counts (tshark runs once)
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    rounds: u64,
+
+    /// Leave the rivals out
+    #[arg(long)]
+    alone: bool,
+
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// Install no package
+    #[arg(long)]
+    no_install: bool,
+}
+
 /// Options for a benchmark that reads them itself.
 #[derive(Debug, Args)]
 pub struct PassedOn {
@@ -84,6 +126,18 @@ pub fn run(benchmark: &Benchmark) -> Result<ExitCode> {
             let mut arguments = vec!["--seconds", &seconds, "--rounds", &rounds];
             arguments.extend(format_arguments(options.format));
             target("xtask", "gateway", &arguments)
+        }
+        Benchmark::Sense(options) => {
+            if !options.alone {
+                packages::require(SENSE, !options.no_install)?;
+            }
+            let (packets, rounds) = (options.packets.to_string(), options.rounds.to_string());
+            let mut arguments = vec!["--packets", &packets, "--rounds", &rounds];
+            if options.alone {
+                arguments.push("--alone");
+            }
+            arguments.extend(format_arguments(options.format));
+            target("xtask", "sense", &arguments)
         }
         Benchmark::Decide(options) => passed_on("asepsis-policy", "decide", options),
         Benchmark::Audit(options) => passed_on("asepsis-audit", "append", options),

@@ -4,6 +4,7 @@
 //! packages, starting processes that surely end, reading their CPU time, and driving `wrk`.
 
 pub mod bench;
+pub mod lab;
 pub mod packages;
 pub mod process;
 pub mod statistics;

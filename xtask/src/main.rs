@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::workspace::say;
-use xtask::{bench, test};
+use xtask::{bench, lab, test};
 
 /// The chores of Asepsis.
 #[derive(Debug, Parser)]
@@ -21,12 +21,15 @@ enum Chore {
     /// Run a benchmark
     #[command(subcommand)]
     Bench(bench::Benchmark),
+    /// A small hospital network of real programs in namespaces, with Asepsis on its mirror port
+    Lab(lab::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Test(options) => test::run(&options),
         Chore::Bench(benchmark) => bench::run(&benchmark),
+        Chore::Lab(options) => lab::run(&options),
     };
     match result {
         Ok(code) => code,
