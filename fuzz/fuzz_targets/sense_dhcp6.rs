@@ -1,0 +1,7 @@
+//! DHCPv6: datagrams in both directions. Pieces as `sensor::pieces` reads them.
+#![no_main]
+
+use asepsis_fuzz::sensor::datagrams;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| datagrams(547, data));
