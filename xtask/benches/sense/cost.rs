@@ -46,7 +46,9 @@ pub(crate) fn of(name: &str, command: &mut Command) -> Result<(Cost, String)> {
     };
     let status = process.child().wait().context("cannot wait")?;
     ensure!(status.success(), "{name} ended with {status}");
-    let printed = printed.and_then(|thread| thread.join().ok()).unwrap_or_default();
+    let printed = printed
+        .and_then(|thread| thread.join().ok())
+        .unwrap_or_default();
     let cost = Cost {
         wall_seconds,
         cpu_seconds,
@@ -57,7 +59,10 @@ pub(crate) fn of(name: &str, command: &mut Command) -> Result<(Cost, String)> {
 
 /// `VmHWM`; absent once the process has ended.
 fn peak(id: u32) -> Option<u64> {
-    field(&std::fs::read_to_string(format!("/proc/{id}/status")).ok()?, "VmHWM:")
+    field(
+        &std::fs::read_to_string(format!("/proc/{id}/status")).ok()?,
+        "VmHWM:",
+    )
 }
 
 /// Octets resident now in this process.
@@ -73,7 +78,8 @@ fn field(status: &str, name: &str) -> Option<u64> {
 }
 
 fn has_ended(id: u32) -> Result<bool> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).context("cannot read `/proc`")?;
+    let stat =
+        std::fs::read_to_string(format!("/proc/{id}/stat")).context("cannot read `/proc`")?;
     let (_, fields) = stat.rsplit_once(')').context("no name")?;
     Ok(fields.trim_start().starts_with(['Z', 'X']))
 }

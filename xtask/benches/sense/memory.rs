@@ -36,7 +36,9 @@ impl Frame {
     fn ip(source: u32, destination: [u8; 4], protocol: u8, body: &[u8]) -> Self {
         let length = (20 + body.len()) as u16;
         let [_, b, c, d] = source.to_be_bytes();
-        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, b, c, d];
+        let mut packet = vec![
+            0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, b, c, d,
+        ];
         packet[2..4].copy_from_slice(&length.to_be_bytes());
         packet.extend_from_slice(&destination);
         packet.extend_from_slice(body);
@@ -52,7 +54,13 @@ impl Frame {
         Self::ip(source, destination, 17, &body)
     }
 
-    fn tcp(source: u32, destination: [u8; 4], ports: (u16, u16), flags: u8, payload: &[u8]) -> Self {
+    fn tcp(
+        source: u32,
+        destination: [u8; 4],
+        ports: (u16, u16),
+        flags: u8,
+        payload: &[u8],
+    ) -> Self {
         let mut body = ports.0.to_be_bytes().to_vec();
         body.extend_from_slice(&ports.1.to_be_bytes());
         body.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -106,7 +114,13 @@ pub(crate) fn idle(devices: u32) -> Result<()> {
             dhcp(device),
             dns(device),
             Frame::tcp(device, server, (port, 80), 2, &[]),
-            Frame::tcp(device, server, (port, 80), 24, b"GET / HTTP/1.1\r\nUser-Agent: Acme/1\r\n\r\n"),
+            Frame::tcp(
+                device,
+                server,
+                (port, 80),
+                24,
+                b"GET / HTTP/1.1\r\nUser-Agent: Acme/1\r\n\r\n",
+            ),
         ] {
             let length = frame.0.len();
             sensor.packet(

@@ -23,7 +23,9 @@ pub(crate) struct Reader<R> {
 
 impl<R: Read> Reader<R> {
     pub(crate) fn new(mut input: R) -> Result<Self> {
-        input.read_exact(&mut [0; 24]).context("no capture header")?;
+        input
+            .read_exact(&mut [0; 24])
+            .context("no capture header")?;
         Ok(Self {
             input,
             octets: Vec::new(),
@@ -39,10 +41,17 @@ impl<R: Read> Reader<R> {
             Err(error) => return Err(error).context("cannot read"),
         }
         let [seconds, micros, captured, length] = std::array::from_fn(|at| {
-            u32::from_le_bytes([head[at * 4], head[at * 4 + 1], head[at * 4 + 2], head[at * 4 + 3]])
+            u32::from_le_bytes([
+                head[at * 4],
+                head[at * 4 + 1],
+                head[at * 4 + 2],
+                head[at * 4 + 3],
+            ])
         });
         self.octets.resize(captured as usize, 0);
-        self.input.read_exact(&mut self.octets).context("cannot read")?;
+        self.input
+            .read_exact(&mut self.octets)
+            .context("cannot read")?;
         let at = Timestamp::from_millis(i64::from(seconds) * 1000 + i64::from(micros / 1000));
         Ok(Some((at, &self.octets, length as usize)))
     }
@@ -109,7 +118,13 @@ impl Lane {
         let mut counted = Counted::default();
         for (at, start, captured, length) in &self.packets {
             let octets = &self.octets[*start..*start + *captured as usize];
-            sensor.packet(*at, LinkType::Ethernet, octets, *length as usize, &mut counted);
+            sensor.packet(
+                *at,
+                LinkType::Ethernet,
+                octets,
+                *length as usize,
+                &mut counted,
+            );
         }
         sensor.finish(&mut counted);
         Ok(thread_cpu()? - before)
@@ -119,7 +134,12 @@ impl Lane {
 /// CPU seconds of this thread.
 fn thread_cpu() -> Result<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").context("no CPU time")?;
-    let nanos: u64 = text.split(' ').next().unwrap_or_default().parse().context("no CPU time")?;
+    let nanos: u64 = text
+        .split(' ')
+        .next()
+        .unwrap_or_default()
+        .parse()
+        .context("no CPU time")?;
     Ok(nanos as f64 / 1e9)
 }
 

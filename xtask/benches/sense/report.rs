@@ -175,7 +175,9 @@ impl Report {
         let shares: Vec<String> = mix
             .protocols
             .iter()
-            .map(|(name, count)| format!("{name} {:.1} %", *count as f64 * 100.0 / mix.packets as f64))
+            .map(|(name, count)| {
+                format!("{name} {:.1} %", *count as f64 * 100.0 / mix.packets as f64)
+            })
             .collect();
         writeln!(text, "mix: {}\n", shares.join(", "))?;
         writeln!(

@@ -24,12 +24,25 @@ pub(crate) fn run(side: Side, file: &Path, packets: u64, folder: &Path) -> Resul
             command.arg("-i").arg(file).arg("-q");
         }
         Side::P0f => {
-            command.arg("-r").arg(file).arg("-o").arg(folder.join("p0f.log"));
+            command
+                .arg("-r")
+                .arg(file)
+                .arg("-o")
+                .arg(folder.join("p0f.log"));
         }
         Side::Tshark => {
             command.args(["-c", &TSHARK_PACKETS.to_string()]);
             command
-                .args(["-n", "-q", "-T", "fields", "-e", "ip.src", "-e", "_ws.col.Protocol"])
+                .args([
+                    "-n",
+                    "-q",
+                    "-T",
+                    "fields",
+                    "-e",
+                    "ip.src",
+                    "-e",
+                    "_ws.col.Protocol",
+                ])
                 .args(["-e", "dns.qry.name", "-r"])
                 .arg(file);
         }

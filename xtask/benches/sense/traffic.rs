@@ -74,7 +74,8 @@ pub(crate) fn merge(data: &Path, wanted: usize, file: &Path) -> Result<Mix> {
         seconds: 0.0,
         protocols: BTreeMap::new(),
     };
-    let output = File::create(file).with_context(|| format!("cannot write `{}`", file.display()))?;
+    let output =
+        File::create(file).with_context(|| format!("cannot write `{}`", file.display()))?;
     let mut output = BufWriter::with_capacity(1 << 20, output);
     let mut header = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     header.extend_from_slice(&262_144_u32.to_le_bytes());

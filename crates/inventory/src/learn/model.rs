@@ -412,7 +412,9 @@ impl Learned {
                 .filter(|feature| feature.kind == *kind)
                 .map(|feature| feature.value.as_str())
                 .collect();
-            let same = found.iter().any(|name| own.iter().any(|other| other == name));
+            let same = found
+                .iter()
+                .any(|name| own.iter().any(|other| other == name));
             let alike = found
                 .iter()
                 .any(|name| own.iter().any(|other| alike(name, other)));
