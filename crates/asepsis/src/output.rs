@@ -72,3 +72,8 @@ pub(crate) fn outcome_style(outcome: domain::Outcome) -> Style {
 pub(crate) const STRONG: Style = Style::new().bold();
 /// For what matters less.
 pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// Says something beside the results, on standard error. It may be gone; the results matter more.
+pub(crate) fn aside(text: &impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}

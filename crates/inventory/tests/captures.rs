@@ -1,5 +1,10 @@
 //! Real captures through the sensor into the inventory. Skipped with a printed line where `ASEPSIS_DATA` has none.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "figures, and why a test was skipped, are for whoever runs it"
+)]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -23,7 +28,7 @@ fn data(folder: &str) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    println!("skipped: no `{folder}` below ASEPSIS_DATA");
+    eprintln!("skipped: no `{folder}` below ASEPSIS_DATA");
     None
 }
 
@@ -156,7 +161,7 @@ fn every_sender_is_listed_once_and_the_labelled_device_is_one_of_them() {
         }
         observations += inventory.counters().observations;
     }
-    println!(
+    eprintln!(
         "{files} captures, {devices} devices, {observations} observations: every sender listed once"
     );
     assert!(files > 200, "{files} captures read");
@@ -183,7 +188,7 @@ fn medical_captures_show_both_ends_and_what_they_mean() {
             .unwrap_or_default();
         let inventory = inventory(&name, &packets);
         for talk in inventory.conversations() {
-            println!(
+            eprintln!(
                 "{name}: {} -> {} {}/{} {:?} {:?}",
                 talk.client.as_str(),
                 talk.server.as_str(),
@@ -196,7 +201,7 @@ fn medical_captures_show_both_ends_and_what_they_mean() {
         }
         for device in inventory.devices() {
             let detail = inventory.detail(&device.id).expect("a device");
-            println!("  {}: {}", device.id.as_str(), detail.why().sentence);
+            eprintln!("  {}: {}", device.id.as_str(), detail.why().sentence);
         }
     }
     assert!(
@@ -237,5 +242,5 @@ fn a_capture_replayed_gives_the_same_answers_bit_for_bit() {
         );
         compared += 1;
     }
-    println!("{compared} captures replayed from their ledgers");
+    eprintln!("{compared} captures replayed from their ledgers");
 }

@@ -1,4 +1,9 @@
 //! How many octets an idle device takes, measured with an allocator that counts, and that a flood adds none.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "figures, and why a test was skipped, are for whoever runs it"
+)]
 #![allow(unsafe_code, reason = "an allocator that counts needs `GlobalAlloc`")]
 
 mod support;
@@ -100,11 +105,11 @@ fn idle_devices() {
     let counted = inventory.counters().octets as usize / DEVICES as usize;
     let before_asking = Instant::now();
     let questions = inventory.queue().len();
-    println!(
+    eprintln!(
         "{DEVICES} devices: names published and all told in {telling:?}; {questions} questions in {:?}",
         before_asking.elapsed()
     );
-    println!(
+    eprintln!(
         "octets per idle device with 18 rows of evidence, indexes and view: {ledger}; published and told: {told}; \
          with a conversation: {talking} (by its own count {counted})"
     );
@@ -146,7 +151,7 @@ fn flood() {
         }
     }
     let counters = inventory.counters();
-    println!(
+    eprintln!(
         "a million spoofed MAC addresses: {after_tenth} octets after a tenth, at most {peak} after that; {} nodes kept, {} given up",
         counters.nodes, counters.nodes_evicted
     );

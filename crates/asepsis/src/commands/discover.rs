@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::InventoryConfig;
 use crate::estate::{Estate, Settings};
 use crate::failure::{Blame, Failure};
-use crate::output::Output;
+use crate::output::{Output, aside};
 use crate::server;
 
 /// Devices named above the progress bar while it runs, so that the first are there at once.
@@ -92,7 +92,7 @@ fn read(args: &cli::Discover, inputs: Vec<Input>, estate: &Estate) -> Result<Out
     if let Some(after) = args.listen_for {
         stop_after(watch.clone(), after);
     } else if live {
-        let _ = anstream::eprintln!("Listening. Ctrl-C ends it and prints what was found.");
+        aside(&"Listening. Ctrl-C ends it and prints what was found.");
     }
     let mut display = Display::new(live);
     let mut sink = estate.sink();
@@ -176,7 +176,7 @@ impl Display {
     fn show(&mut self, progress: &Progress, estate: &Estate) {
         for problem in &progress.news {
             self.bar.suspend(|| {
-                let _ = anstream::eprintln!("{problem}");
+                aside(problem);
             });
         }
         if self.bar.is_hidden() {
@@ -210,13 +210,13 @@ fn tell(outcome: &Outcome) {
     let omitted =
         outcome.problems_omitted + outcome.problems.len().saturating_sub(PROBLEMS_TOLD) as u64;
     if omitted > 0 {
-        let _ = anstream::eprintln!("{omitted} more places could not be read");
+        aside(&format!("{omitted} more places could not be read"));
     }
     if outcome.dropped > 0 {
-        let _ = anstream::eprintln!(
+        aside(&format!(
             "{} packets were lost before they could be read (hint: more queues, a larger ring, or a quieter mirror)",
             outcome.dropped
-        );
+        ));
     }
 }
 
@@ -278,7 +278,7 @@ fn compare(
     let mut told = Collected::default();
     let outcome = job.run(&mut told, &mut |progress| {
         for problem in &progress.news {
-            let _ = anstream::eprintln!("{problem}");
+            aside(problem);
         }
     });
     let rows = reconcile::rows(&told.observations);

@@ -13,7 +13,7 @@ use crate::cli;
 use crate::clock;
 use crate::estate;
 use crate::failure::{Blame, Failure};
-use crate::output::{Output, STRONG};
+use crate::output::{Output, STRONG, aside};
 
 /// Octets read at a time.
 const PIECE: usize = 1 << 18;
@@ -57,7 +57,7 @@ fn import(path: &Path, store: &InventoryStore, output: Output) -> Result<(), Fai
     bar.finish_and_clear();
     let import = reader.finish().map_err(|e| Failure::Input(e.into()))?;
     for problem in &import.problems {
-        let _ = anstream::eprintln!("{shown}: {problem}");
+        aside(&format!("{shown}: {problem}"));
     }
     let (kind, counts) = (import.kind, import.counts);
     let feed = Feed {

@@ -19,7 +19,7 @@ use crate::cli;
 use crate::clock;
 use crate::failure::{Blame, Failure};
 use crate::knowledge;
-use crate::output::{Output, STRONG};
+use crate::output::{Output, STRONG, aside};
 
 /// Examples of failures shown of one pack.
 const FAILURES_SHOWN: usize = 20;
@@ -64,7 +64,7 @@ fn learn_pack(
         if evidence.is_empty() {
             silent += 1;
             bar.suspend(|| {
-                let _ = anstream::eprintln!("`{}` shows nothing of {mac}", path.display());
+                aside(&format!("`{}` shows nothing of {mac}", path.display()));
             });
         }
         labelled.push((label.type_family.clone(), evidence));

@@ -30,7 +30,7 @@ tbody th{font-weight:600}
 .id{display:inline-block;font-size:.8rem;color:var(--soft);font-weight:600;margin-right:.4rem;white-space:nowrap}
 .level{display:inline-flex;align-items:center;gap:.4rem;font-weight:600;white-space:nowrap}
 .level svg{flex:none}
-.look{table-layout:fixed;min-width:44rem}.look th:nth-child(1){width:27%}.look th:nth-child(2){width:22%}.look th:nth-child(3){width:25%}.look td{overflow-wrap:anywhere}
+.look{table-layout:fixed;min-width:44rem}.look th:nth-child(1){width:25%}.look th:nth-child(2){width:27%}.look th:nth-child(3){width:23%}.look td{overflow-wrap:anywhere}
 .r0{color:var(--l0)}.r1{color:var(--l1)}.r2{color:var(--l2)}.r3{color:var(--l3)}.rx{color:var(--open)}
 .bar{display:block;width:100%;max-width:11rem;height:.55rem;margin:.25rem 0}
 .bar .t{fill:var(--track)}.bar .v{fill:currentColor}.bar .m{fill:var(--ink)}

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_station_says_what_it_is() {
-        let mut octets = vec![0xfe, 0xff, 5, 1, 0, 0, 0, 1, 0, 0, 0, 38];
+        let mut octets = vec![0xfe, 0xff, 5, 1, 0, 0, 0, 1, 0, 0, 0, 44];
         octets.extend([2, 1, 0, 9, 0, 0]);
         octets.extend(b"S7-1500\0");
         octets.extend([2, 2, 0, 8, 0, 0]);
