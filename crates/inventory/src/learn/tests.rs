@@ -91,7 +91,7 @@ fn a_unit_never_seen_is_known_by_what_it_does() {
     let pack = learnt(house(12));
     let found = answer(&pack, OTHER_PUMP);
     assert_eq!(found.label, "pump");
-    assert!(found.named && found.confidence > 0.9, "{found:?}");
+    assert!(found.named && found.confidence >= 0.9, "{found:?}");
     assert!(found.weights[4] > 0.0);
 }
 
