@@ -4,7 +4,7 @@
 //! An answer is the label that fits best, and a probability that it is right: log-odds of what was seen and of what was
 //! expected and not seen, each protocol's share bounded since its parts go together; the share of what was seen that the
 //! label explains; the distance to the next label; and whether the device names another model. How these make a
-//! probability is measured by holding out devices and, in turn, whole labels ([`calibrate`]), both as they came and
+//! probability is measured by holding out devices and, in turn, whole labels (`calibrate`), both as they came and
 //! without the names and addresses of single units. So a stranger is left unnamed rather than given the nearest name.
 //!
 //! A pack holds at most [`LABELS_MAX`] labels, [`VARIANTS_MAX`] variants of each and [`FEATURES_MAX`] features of each.
