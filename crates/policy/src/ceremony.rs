@@ -17,6 +17,9 @@ pub const GRANT_SECS: u64 = 3600;
 /// The longest that any emergency grant may hold; a longer one is refused as invalid.
 pub const GRANT_SECS_MAX: u64 = 4 * 3600;
 
+/// The id of the grant that a decision supposes to find out what it may offer. No ceremony gives this one.
+pub(crate) const HYPOTHETICAL: &str = "hypothetical";
+
 /// The emergency grant that follows from an eligibility, once the subject has stated `reason`.
 ///
 /// It is bound to the person, to the device if one is known, and to one patient.

@@ -333,10 +333,8 @@ impl Vocabulary {
         circumstances: &domain::Context,
     ) -> Record {
         let mut context = Record::with_capacity(9);
-        context.push(
-            self.purpose,
-            Value::Text(SmolStr::new_static(circumstances.purpose.code())),
-        );
+        let relation = Relation::of(stage, target, circumstances);
+        context.push(self.purpose, purpose(&relation, circumstances));
         context.push(self.risk, Value::Long(i64::from(circumstances.risk)));
         context.push(
             self.authentication,
@@ -345,7 +343,6 @@ impl Vocabulary {
         if let Some(device) = &stage.slice.device {
             context.push(self.device, Value::Record(self.device(device)));
         }
-        let relation = Relation::of(stage, target, circumstances);
         context.push(self.relation, Value::Record(self.relation(&relation)));
         context.push(self.feeds, Value::Record(self.feeds(stage)));
         let application = target
@@ -384,19 +381,20 @@ impl Vocabulary {
         circumstances: &domain::Context,
         context: &mut Record,
     ) {
-        let mut set = |name: Symbol, record: Record| {
+        let mut set = |name: Symbol, new: Value| {
             if let Some(value) = context.get_mut(name) {
-                *value = Value::Record(record);
+                *value = new;
             }
         };
         set(
             self.authentication,
-            self.authentication(&circumstances.authentication, stage.now),
+            Value::Record(self.authentication(&circumstances.authentication, stage.now)),
         );
-        set(self.feeds, self.feeds(stage));
+        set(self.feeds, Value::Record(self.feeds(stage)));
         if Relation::may_change(target) {
             let relation = Relation::of(stage, target, circumstances);
-            set(self.relation, self.relation(&relation));
+            set(self.purpose, purpose(&relation, circumstances));
+            set(self.relation, Value::Record(self.relation(&relation)));
         }
     }
 
@@ -569,6 +567,12 @@ pub(crate) struct Clocks {
     pub(crate) feeds: Symbol,
     pub(crate) encounter_days: Symbol,
     pub(crate) stale_hours: Symbol,
+}
+
+/// The purpose of use, as a fact.
+fn purpose(relation: &Relation, circumstances: &domain::Context) -> Value {
+    let purpose = relation.purpose(circumstances.purpose);
+    Value::Text(SmolStr::new_static(purpose.code()))
 }
 
 /// Whole seconds since `then`. An instant that lies ahead by more than clocks differ counts as never.

@@ -9,7 +9,7 @@ use domain::{
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{reason, reasons, validity};
-use crate::ceremony::{GRANT_SECS, fulfil, grant};
+use crate::ceremony::{GRANT_SECS, HYPOTHETICAL, fulfil, grant};
 use crate::decision::{Obligation, Reason};
 use crate::engine::{PolicyNumber, Query, Verdict};
 use crate::facts::Stage;
@@ -434,11 +434,11 @@ impl<'a> Judge<'a> {
                 duration_secs: secs,
                 step_up: None,
             };
-            let id = GrantId::new("hypothetical");
+            let id = GrantId::new(HYPOTHETICAL);
             held.push(grant(
                 &eligibility,
                 &self.request.subject,
-                "hypothetical",
+                HYPOTHETICAL,
                 id,
                 self.now,
             ));

@@ -5,11 +5,12 @@
 
 use domain::relation::{Consent, ConsentEffect, PatientFacts};
 use domain::{
-    Context, Grants, PatientId, PersonId, Resource, Sensitivity, SensitivitySet, Target, Timestamp,
+    Context, Grants, PatientId, PersonId, Purpose, Resource, Sensitivity, SensitivitySet, Target,
+    Timestamp,
 };
 
 use super::{Stage, age_secs, overdue_secs};
-use crate::ceremony::GRANT_SECS_MAX;
+use crate::ceremony::{GRANT_SECS_MAX, HYPOTHETICAL};
 
 /// For how many whole days after an encounter's end its practitioner still counts as treating.
 pub(crate) const ENCOUNTER_DAYS: i64 = 30;
@@ -39,6 +40,8 @@ pub(crate) struct Relation {
     pub(crate) own_device: bool,
     pub(crate) grant: bool,
     pub(crate) grant_reauthenticated: bool,
+    /// The grant is one that was really given: the ceremony has said that this is an emergency.
+    pub(crate) emergency_declared: bool,
     pub(crate) vendor_window: bool,
     pub(crate) benefits_self: bool,
     /// The sources of relations are too old even for what they said last.
@@ -108,6 +111,18 @@ impl Relation {
         !self.lapsed && (self.care_team || self.ward || recent)
     }
 
+    /// The purpose of use for these patients in a session that was opened for `purpose`.
+    ///
+    /// Treatment of a patient for whom an emergency was declared is emergency treatment (HL7 v3 ActReason `ETREAT`). A
+    /// grant that is only supposed changes nothing here: what opens in emergencies only, such as records under 42 CFR
+    /// Part 2, is not offered to whoever asks for it in the ordinary course.
+    pub(crate) fn purpose(&self, purpose: Purpose) -> Purpose {
+        match purpose {
+            Purpose::Treat if self.emergency_declared => Purpose::Etreat,
+            other => other,
+        }
+    }
+
     /// Whether anything ties the subject to the patients, so that nothing is given away by saying no plainly.
     pub(crate) fn is_any(&self) -> bool {
         self.treating() || self.proxy || self.own || self.author || self.own_device || self.grant
@@ -156,6 +171,7 @@ impl Relation {
 
     fn grants(&mut self, stage: &Stage<'_>, patients: &[PatientId], circumstances: &Context) {
         let mut reauthenticated = true;
+        let mut declared = true;
         let all = patients.iter().all(|patient| {
             let mut fitting = circumstances
                 .grants
@@ -164,6 +180,7 @@ impl Relation {
                 .filter(|g| g.patient == *patient && flaw(g, stage).is_none())
                 .peekable();
             let found = fitting.peek().is_some();
+            declared = declared && fitting.clone().any(|g| g.id.as_str() != HYPOTHETICAL);
             reauthenticated = reauthenticated
                 && fitting.any(|g| {
                     age_secs(circumstances.authentication.at, g.issued) <= GRANT_AUTHENTICATION_SECS
@@ -173,6 +190,7 @@ impl Relation {
         });
         self.grant = all;
         self.grant_reauthenticated = all && reauthenticated;
+        self.emergency_declared = all && reauthenticated && declared;
     }
 }
 
