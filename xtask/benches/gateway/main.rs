@@ -1,11 +1,14 @@
 //! The gateway beside nginx as a plain TLS reverse proxy and beside nginx with `auth_request` and a real endpoint.
 //!
+//! A fourth side, hyper alone, shows the floor of the parts that ours is built from.
+//!
 //! One worker each, the same certificate type, the same upstream, the same load by `wrk`, turn by turn. What counts is
 //! the CPU time of all processes of a side for 100,000 requests: throughput on a machine that also runs the load
 //! generator and the upstream says less. Ours judges and records each request meanwhile; nginx does neither.
 //!
 //! Started by `cargo xtask bench gateway`.
 
+mod bare;
 mod endpoint;
 mod https;
 mod nginx;
@@ -86,12 +89,34 @@ enum Part {
         #[arg(long)]
         secret: String,
     },
+    /// hyper and rustls alone
+    #[command(hide = true)]
+    BareProxy {
+        /// Where it listens
+        #[arg(long)]
+        port: u16,
+        /// The port of the upstream
+        #[arg(long)]
+        upstream: u16,
+        /// The certificate
+        #[arg(long)]
+        chain: PathBuf,
+        /// Its key
+        #[arg(long)]
+        key: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.part {
         Some(Part::AuthEndpoint { port, secret }) => endpoint::serve(*port, secret),
+        Some(Part::BareProxy {
+            port,
+            upstream,
+            chain,
+            key,
+        }) => bare::serve(*port, *upstream, chain, key),
         // `cargo test --benches` starts benchmarks too; a measurement of minutes is not what it wants.
         None if !arguments.bench => {
             say("this is a benchmark: run `cargo xtask bench gateway`");
@@ -184,6 +209,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         plain_port,
         asking_port,
         endpoint_port,
+        bare_port,
         http_port,
         https_port,
     ] = free_ports()?;
@@ -209,6 +235,8 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         || nginx.log("nginx-auth-request"),
     )
     .await?;
+    let mut bare = bare_proxy(bare_port, upstream_port, &certificate)?;
+    ready(&mut bare, bare_port, || true, String::new).await?;
     let mut demo = Demo::start(
         &asepsis,
         folder.path(),
@@ -243,6 +271,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
             Side::AuthRequest,
             their(asking_port, vec![&asking, &endpoint]),
         ),
+        (Side::Bare, their(bare_port, vec![&bare])),
         (
             Side::Ours,
             Ready {
@@ -408,7 +437,7 @@ async fn same_handshake(sides: &BTreeMap<Side, Ready<'_>>, host: &str) -> Result
             .with_context(|| format!("{words} failed"))?;
         let open = stranger.status == StatusCode::OK;
         ensure!(
-            open == (*side == Side::Nginx),
+            open == matches!(side, Side::Nginx | Side::Bare),
             "{words} answered {} to a request without a session",
             stranger.status
         );
@@ -434,6 +463,23 @@ fn auth_endpoint(port: u16, secret: &str) -> Result<Process> {
             .args(["auth-endpoint", "--port", &port.to_string()])
             // One argument: a secret may begin with a hyphen.
             .arg(format!("--secret={secret}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null()),
+    )
+}
+
+/// hyper alone: this program once more.
+fn bare_proxy(port: u16, upstream: u16, certificate: &Certificate) -> Result<Process> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    Process::start(
+        "bare-proxy",
+        Command::new(program)
+            .args(["bare-proxy", "--port", &port.to_string()])
+            .args(["--upstream", &upstream.to_string()])
+            .arg("--chain")
+            .arg(&certificate.chain)
+            .arg("--key")
+            .arg(&certificate.key)
             .stdin(Stdio::null())
             .stdout(Stdio::null()),
     )

@@ -187,8 +187,8 @@ fn forward(pool: &str) -> String {
 #[derive(Debug)]
 pub(crate) struct Certificate {
     pub(crate) authority: PathBuf,
-    chain: PathBuf,
-    key: PathBuf,
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Certificate {

@@ -15,16 +15,19 @@ pub(crate) enum Side {
     Ours,
     Nginx,
     AuthRequest,
+    /// hyper and rustls with a pool, and nothing of ours.
+    Bare,
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 3] = [Self::Ours, Self::Nginx, Self::AuthRequest];
+    pub(crate) const ALL: [Self; 4] = [Self::Ours, Self::Nginx, Self::AuthRequest, Self::Bare];
 
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Ours => "asepsis",
             Self::Nginx => "nginx",
             Self::AuthRequest => "auth_request",
+            Self::Bare => "hyper",
         }
     }
 
@@ -33,6 +36,7 @@ impl Side {
             Self::Ours => "asepsis",
             Self::Nginx => "nginx, TLS proxy",
             Self::AuthRequest => "nginx + auth_request",
+            Self::Bare => "hyper alone, TLS proxy",
         }
     }
 }
@@ -165,6 +169,11 @@ impl Report {
                 "cpu_vs_auth_request_new_connections",
                 self.ratio(Mode::NewConnections, Side::AuthRequest)?,
                 "nginx + auth_request, new connections",
+            ),
+            (
+                "cpu_vs_hyper",
+                self.ratio(Mode::KeepAlive, Side::Bare)?,
+                "hyper alone, keep-alive",
             ),
         ])
     }
