@@ -1,7 +1,4 @@
-//! DHCPv4: datagrams in both directions. Pieces as `sensor::pieces` reads them.
+//! DHCPv4: datagrams in both directions.
 #![no_main]
 
-use asepsis_fuzz::sensor::datagrams;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| datagrams(67, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::dhcp(data));

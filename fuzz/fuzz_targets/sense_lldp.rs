@@ -1,7 +1,4 @@
-//! LLDP frames. Pieces as `sensor::pieces` reads them.
+//! LLDP frames.
 #![no_main]
 
-use asepsis_fuzz::sensor::frames;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| frames([1, 0x80, 0xc2, 0, 0, 0x0e], &[0x88, 0xcc], data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::lldp(data));

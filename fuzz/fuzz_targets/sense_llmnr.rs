@@ -1,7 +1,4 @@
-//! Link-local multicast name resolution: datagrams in both directions. Pieces as `sensor::pieces` reads them.
+//! Link-local multicast name resolution: datagrams in both directions.
 #![no_main]
 
-use asepsis_fuzz::sensor::datagrams;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| datagrams(5355, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::llmnr(data));

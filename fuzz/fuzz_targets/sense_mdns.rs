@@ -1,7 +1,4 @@
-//! Multicast DNS: datagrams in both directions. Pieces as `sensor::pieces` reads them.
+//! Multicast DNS: datagrams in both directions.
 #![no_main]
 
-use asepsis_fuzz::sensor::datagrams;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| datagrams(5353, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::mdns(data));

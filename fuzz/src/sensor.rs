@@ -68,7 +68,7 @@ impl Default for Subject {
 impl Subject {
     /// Gives one packet, `after` milliseconds after the one before.
     pub fn packet(&mut self, link: LinkType, octets: &[u8], after: i64) {
-        self.now += after;
+        self.now = self.now.saturating_add(after);
         let at = Timestamp::from_millis(self.now);
         self.sensor
             .packet(at, link, octets, octets.len(), &mut self.sink);
@@ -139,6 +139,22 @@ pub fn datagrams(port: u16, data: &[u8]) {
     let mut subject = Subject::default();
     for (back, piece) in pieces(data) {
         subject.datagram(port, piece, back);
+    }
+    subject.finish();
+}
+
+/// A target for a protocol over TCP: one stream that is opened properly, then octets in both directions.
+pub fn streams(port: u16, data: &[u8]) {
+    const SYN: u8 = 2;
+    const ACK: u8 = 16;
+    let mut subject = Subject::default();
+    subject.segment(port, u32::MAX, SYN, &[], false);
+    subject.segment(port, u32::MAX, SYN | ACK, &[], true);
+    let mut next = [0_u32; 2];
+    for (back, piece) in pieces(data) {
+        let sequence = &mut next[usize::from(back)];
+        subject.segment(port, *sequence, ACK, piece, back);
+        *sequence = sequence.wrapping_add(u32::try_from(piece.len()).unwrap_or(0));
     }
     subject.finish();
 }

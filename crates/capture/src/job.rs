@@ -6,7 +6,7 @@ use std::path::Path;
 use domain::Timestamp;
 use domain::observation::{Sink, Source, SourceId, SourceKind};
 use sense::records::{Context, Counts, Format, Joins, Mapping, Reader};
-use sense::{Counters, Sensor};
+use sense::{Counters, LinkType, Parser, Sensor};
 use serde::Serialize;
 use smol_str::SmolStr;
 
@@ -378,6 +378,8 @@ impl Run<'_> {
         let mut sensor = Sensor::new(context.source, self.options.limits);
         let mut damages: Vec<Damage> = Vec::new();
         let mut cancelled = false;
+        // The first link type that nobody reads.
+        let mut strange = None;
         loop {
             let mut at: Option<Timestamp> = None;
             let mut packets = 0;
@@ -407,6 +409,7 @@ impl Run<'_> {
                             ))
                             .unwrap_or(0),
                         });
+                        strange = strange.or(unread(packet.link));
                         at = Some(packet.at);
                         packets += 1;
                     },
@@ -426,6 +429,7 @@ impl Run<'_> {
                             // Counted by the collector itself.
                             let _ = exports.packet(packet.at, packet.link, packet.bytes, sink);
                         }
+                        strange = strange.or(unread(packet.link));
                         at = Some(packet.at);
                         packets += 1;
                     },
@@ -437,10 +441,15 @@ impl Run<'_> {
             self.meter.now.packets += packets;
             self.meter.now.at = at.or(self.meter.now.at);
             for damage in damages.drain(..) {
+                let what = if opened.compressed {
+                    format!("{} (counted in what was decompressed)", damage.what)
+                } else {
+                    damage.what
+                };
                 self.problem(Problem::new(
                     &task.name,
                     Place::Offset(damage.offset),
-                    damage.what,
+                    what,
                     damage.remedy,
                 ));
             }
@@ -459,21 +468,23 @@ impl Run<'_> {
         if omitted > 0 {
             self.omitted(omitted);
         }
-        match spread {
-            Some(spread) => match spread.finish(sink) {
-                Some(counters) => self.outcome.sensor.add(&counters),
-                None => self.problem(Problem::new(
+        let counters = match spread {
+            Some(spread) => spread.finish(sink).unwrap_or_else(|| {
+                self.problem(Problem::new(
                     &task.name,
                     Place::Whole,
                     "a thread that read packets failed",
                     "this is a fault of the program: report it, with the capture if it may be shown",
-                )),
-            },
+                ));
+                Counters::default()
+            }),
             None => {
                 sensor.finish(sink);
-                self.outcome.sensor.add(sensor.counters());
+                *sensor.counters()
             }
-        }
+        };
+        self.outcome.sensor.add(&counters);
+        self.without_frames(task, &counters, strange);
         if let Some(exports) = exports {
             let counts = exports.counts();
             self.outcome.records.add(&counts);
@@ -484,8 +495,36 @@ impl Run<'_> {
         let dropped = framer.dropped();
         self.outcome.dropped += dropped;
         self.meter.now.dropped += dropped;
-        // A whole capture without a packet is a fine answer; a damaged one is none.
-        self.outcome.usable |= report.packets > 0 || (report.damaged == 0 && !cancelled);
+        // A whole capture without a packet is a fine answer; a damaged one is none, nor is one without a frame.
+        let said = counters.observations > 0 || counters.flows > 0;
+        let frames = counters.packets == 0 || counters.packets > without_frame(&counters);
+        let whole = report.damaged == 0 && !cancelled;
+        self.outcome.usable |= said || report.rows > 0 || (frames && whole);
+    }
+
+    /// Says which packets hold nothing that is read.
+    fn without_frames(&mut self, task: &Task, counters: &Counters, strange: Option<u32>) {
+        let count = counters.link_unknown;
+        if count > 0 {
+            let (what, remedy) = match strange {
+                Some(NO_INTERFACE) | None => (
+                    format!("{count} packets of an interface that the file does not describe"),
+                    "the beginning of the capture is missing: copy it again, or capture again",
+                ),
+                Some(number) => (
+                    format!("{count} packets of link type {number}, which is not read"),
+                    "Ethernet, Wi-Fi, PPP, `any` and loopback captures are",
+                ),
+            };
+            self.problem(Problem::new(&task.name, Place::Whole, what, remedy));
+        } else if counters.packets > 0 && counters.packets <= without_frame(counters) {
+            self.problem(Problem::new(
+                &task.name,
+                Place::Whole,
+                format!("none of {} packets holds a frame", counters.packets),
+                "the file is damaged, or names a link type that is not its own",
+            ));
+        }
     }
 
     fn messages(
@@ -656,6 +695,22 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// The link type of a packet whose interface the file does not describe.
+const NO_INTERFACE: u32 = u32::MAX;
+
+/// The number of a link type that is not read.
+const fn unread(link: LinkType) -> Option<u32> {
+    match link {
+        LinkType::Other(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Packets that could not be read as frames.
+fn without_frame(counters: &Counters) -> u64 {
+    counters.link_unknown + counters.malformed.of(Parser::Link)
 }
 
 /// A file that stops being readable.

@@ -427,3 +427,85 @@ fn every_capture_given_to_the_project_reads_as_tcpdump_reads_it() {
     println!("{compared} captures, {whole} of them whole for tcpdump");
     assert!(whole > 300);
 }
+
+/// A pcapng section with one described interface or none, and packets by the number of their interface.
+fn section(described: bool, frames: &[(u32, &[u8])]) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let mut body = body.to_vec();
+        body.resize(body.len().next_multiple_of(4), 0);
+        let length = u32::try_from(12 + body.len()).expect("short").to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, &body, &length].concat()
+    };
+    let mut out = block(
+        0x0a0d_0d0a,
+        &[
+            &0x1a2b_3c4d_u32.to_le_bytes()[..],
+            &[1, 0, 0, 0],
+            &[0xff; 8],
+        ]
+        .concat(),
+    );
+    if described {
+        out.extend(block(1, &[1, 0, 0, 0, 0, 0, 4, 0]));
+    }
+    for (interface, frame) in frames {
+        let length = u32::try_from(frame.len()).expect("short").to_le_bytes();
+        let head = [&interface.to_le_bytes()[..], &[0; 8], &length, &length].concat();
+        out.extend(block(6, &[&head[..], frame].concat()));
+    }
+    out
+}
+
+#[test]
+fn packets_that_hold_no_frame_are_told_and_alone_are_of_no_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x");
+    let frames = traffic(20, 4, 60);
+    let mut strange = pcap(&frames);
+    strange[20..24].copy_from_slice(&9999_u32.to_le_bytes());
+    let zeros = [pcap(&[]), vec![0; 16_000]].concat();
+    let one = frames[0].as_slice();
+    let cases = [
+        (strange, "20 packets of link type 9999", false),
+        (zeros, "none of 1000 packets holds a frame", false),
+        (
+            section(false, &[(0, one)]),
+            "1 packets of an interface",
+            false,
+        ),
+        (
+            section(true, &[(0, one), (7, one), (0, one)]),
+            "1 packets of an interface",
+            true,
+        ),
+    ];
+    for (octets, told, usable) in &cases {
+        for cores in [1, 3] {
+            fs::write(&path, octets).expect("a file");
+            let mut options = options();
+            options.cores = cores;
+            let (outcome, ..) = read(vec![Input::File(path.clone())], options);
+            assert_eq!(outcome.usable, *usable, "{told}: {outcome:?}");
+            let [problem] = outcome.problems.as_slice() else {
+                panic!("{told}: {:?}", outcome.problems);
+            };
+            assert!(problem.what.contains(told), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_place_in_a_compressed_capture_says_how_it_is_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.pcap.gz");
+    let mut octets = pcap(&traffic(20, 4, 60));
+    octets.truncate(octets.len() - 5);
+    fs::write(&path, gzip(&octets)).expect("a file");
+    let (outcome, ..) = read(vec![Input::File(path)], options());
+    assert!(outcome.usable);
+    let told: Vec<String> = outcome.problems.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("counted in what was decompressed"),
+        "{told:?}"
+    );
+}

@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 use crate::application::Scene;
 use crate::counters::{Counters, Parser};
 use crate::hash::Keyed;
+use crate::owner;
 use crate::remembered::Remembered;
 use crate::text::{Text, Value};
 
@@ -60,6 +61,10 @@ impl Outbox {
         }
         hash = self.keyed.octets(hash, self.text.as_str().as_bytes());
         if self.remembered.is_new(hash, at) {
+            // Only what is said is looked at for a name: nothing else leaves.
+            if owner::may_name_one(kind) {
+                self.text.forget_owner();
+            }
             let value = SmolStr::new(self.text.as_str());
             self.say(at, party, asset.cloned(), Fact::Evidence { kind, value });
         }
@@ -167,6 +172,8 @@ pub(crate) struct Notes {
     pub(crate) protection: Protection,
     pub(crate) server_name: Option<SmolStr>,
     pub(crate) meanings: Vec<SmolStr>,
+    /// The speaker of the present message asks the other end.
+    pub(crate) asks: bool,
 }
 
 /// Where a parser puts what it found in one flow.
@@ -243,6 +250,11 @@ impl Findings<'_> {
     /// Says whether the payload can be read, in place of the dispatch table's word.
     pub(crate) const fn protection(&mut self, protection: Protection) {
         self.notes.protection = protection;
+    }
+
+    /// The speaker asks the other end for something. Where both ends have the same port, it is the client by that.
+    pub(crate) fn asks(&mut self) {
+        self.notes.asks = true;
     }
 
     /// Adds a clinical or technical meaning of the flow: `C-STORE`, `ORU^R01`, `FHIR read`. Few and short.

@@ -64,6 +64,17 @@ impl Key {
         (key, from_low)
     }
 
+    /// Tells senders apart that have no IPv4 address yet, as DHCP's clients have none: by their MAC address, which stands
+    /// in the octets that an IPv4 address leaves free.
+    pub(crate) fn set_nameless(&mut self, low: bool, mac: Mac) {
+        let end = if low { &mut self.low } else { &mut self.high };
+        *end |= mac
+            .0
+            .iter()
+            .fold(0_u128, |bits, octet| bits << 8 | u128::from(*octet))
+            << 32;
+    }
+
     #[inline]
     pub(crate) fn hash(&self, keyed: &Keyed) -> u64 {
         let small = u64::from(self.low_port)
@@ -76,8 +87,8 @@ impl Key {
             keyed.mix2(state, (self.high >> 64) as u64, self.high as u64)
         } else {
             keyed.mix(
-                keyed.mix(0, (self.low as u64) << 32 | self.high as u64),
-                small,
+                keyed.mix(0, (self.low as u64) << 32 | u64::from(self.high as u32)),
+                small ^ (self.low >> 32) as u64 ^ (self.high >> 32) as u64,
             )
         }
     }
@@ -146,6 +157,8 @@ pub(crate) mod flag {
     pub(crate) const TO_GROUP: u16 = 1 << 13;
     /// TCP: a SYN-ACK was captured.
     pub(crate) const ACCEPTED: u16 = 1 << 14;
+    /// One end asked the other, and is the client by that.
+    pub(crate) const ASKED: u16 = 1 << 15;
 }
 
 /// Which protocol a flow speaks, as far as dispatch knows.
@@ -187,6 +200,20 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// One end asks the other. Between equal ports nothing else tells who is the client; who asked first stays it.
+    pub(crate) fn asked_by(&mut self, low: bool) {
+        let equal = self.key.low_port == self.key.high_port;
+        if !equal || self.has(flag::ASKED) || self.has(flag::TO_GROUP) {
+            return;
+        }
+        self.flags |= flag::ASKED;
+        if low {
+            self.flags |= flag::CLIENT_LOW;
+        } else {
+            self.flags &= !flag::CLIENT_LOW;
+        }
+    }
+
     fn empty() -> Self {
         Self {
             key: Key::default(),

@@ -16,6 +16,7 @@ mod lane;
 mod limits;
 mod link;
 mod network;
+mod owner;
 pub mod records;
 mod remembered;
 mod sensor;

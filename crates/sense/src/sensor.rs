@@ -47,6 +47,7 @@ impl Sensor {
         length: usize,
         sink: &mut impl Sink,
     ) {
+        let at = sane(at);
         if self.core.is_time(at) {
             self.tick(at, sink);
         }
@@ -57,6 +58,7 @@ impl Sensor {
     /// Lets time pass: reports flows that are due and ends those that fell silent. Packets do this too, so that a
     /// capture file needs no tick; a live source calls it about once a second.
     pub fn tick(&mut self, now: Timestamp, sink: &mut impl Sink) {
+        let now = sane(now);
         while self.core.pass_time(now) {
             self.hand_over(sink);
         }
@@ -93,4 +95,10 @@ impl Sensor {
             out.flows.drain(..).for_each(|flow| sink.flow(flow));
         }
     }
+}
+
+/// A time that arithmetic in milliseconds cannot carry over: within some hundred thousand years of 1970.
+fn sane(at: Timestamp) -> Timestamp {
+    const FAR_MS: i64 = 1 << 52;
+    Timestamp::from_millis(at.as_millis().clamp(-FAR_MS, FAR_MS))
 }

@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 
 use domain::observation::VALUE_MAX;
 
+use crate::owner;
+
 /// A buffer that holds one value at a time: printable, at most [`VALUE_MAX`] octets of UTF-8. It allocates once.
 #[derive(Debug)]
 pub(crate) struct Text {
@@ -34,6 +36,15 @@ impl Text {
     /// The text.
     pub(crate) fn as_str(&self) -> &str {
         &self.held
+    }
+
+    /// Takes the person out of a device's name ([`owner`]).
+    pub(crate) fn forget_owner(&mut self) {
+        for range in owner::part(&self.held) {
+            if !range.is_empty() {
+                self.held.replace_range(range, "");
+            }
+        }
     }
 
     /// Whether the value was longer than [`VALUE_MAX`].

@@ -2,6 +2,8 @@
 //!
 //! Skipped, with a line that says so, where tshark or the data are missing.
 
+#[path = "support/conversations.rs"]
+mod conversations;
 #[path = "support/made.rs"]
 mod made;
 #[path = "support/oracle.rs"]
@@ -15,7 +17,24 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use oracle::{Agreement, FIELDS, Row, agree};
+use oracle::{Agreement, FIELDS, Row, agree, agree_on_arp};
+
+/// What is compared beside fields, and the share that has been reached.
+///
+/// What differs, and why. Packets: a trunk of Cisco FabricPath (`ajp`) is not unwrapped, and two frames with a damaged TCP
+/// header count for tshark alone. Protocols: connections that begin in the middle, of which tshark recognises a later
+/// record (`heuristic_tcp_ack_payload`, `kerberos`, `riot`); TLS that begins within another protocol (`mysql`, `nomachine`, OpenVPN over TCP); names that tshark gives for the port alone (`dnscrypt-v2`, `someip_sd_sample`).
+const BESIDE: [(&str, f64); 3] = [
+    ("arp", 1.0),
+    ("packets of conversation", 0.999),
+    ("protocol", 0.98),
+];
+
+/// Everything that is compared.
+fn compared_fields() -> impl Iterator<Item = (&'static str, f64)> {
+    let fields = FIELDS.iter().map(|field| (field.name, field.floor));
+    fields.chain(BESIDE)
+}
 
 /// Agreed values of all, in each field and altogether.
 const FLOOR_ALL: f64 = 0.99;
@@ -59,8 +78,15 @@ fn what_tshark_shows_is_found() {
                     let rows = Row::read(file);
                     let octets = std::fs::read(file).expect("a capture");
                     let heard = oracle::hear(&packets::read(&octets));
-                    let agreements = FIELDS.iter().map(|field| agree(field, &rows, &heard));
-                    let agreements: Vec<Agreement> = agreements.collect();
+                    let fields = FIELDS
+                        .iter()
+                        .map(|field| agree(field, &rows, &heard.evidence));
+                    let mut agreements: Vec<Agreement> = fields.collect();
+                    agreements.push(agree_on_arp(&rows, &heard));
+                    agreements.extend(conversations::agree(
+                        &conversations::shown(&rows),
+                        &conversations::reported(&heard.flows),
+                    ));
                     compared.lock().expect("no panic").push((file, agreements));
                 }
             });
@@ -69,33 +95,33 @@ fn what_tshark_shows_is_found() {
     let mut compared = compared.into_inner().expect("no panic");
     compared.sort_by_key(|(file, _)| *file);
     for (file, agreements) in compared {
-        for (field, agreement) in FIELDS.iter().zip(agreements) {
+        for ((compared, _), agreement) in compared_fields().zip(agreements) {
             for missed in &agreement.missed {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
-                eprintln!("missed {:<22} {name}: {missed}", field.name);
+                eprintln!("missed {compared:<22} {name}: {missed}");
             }
-            let total = totals.entry(field.name).or_default();
+            let total = totals.entry(compared).or_default();
             total.found += agreement.found;
             total.missed.extend(agreement.missed);
         }
     }
     let (mut found, mut all) = (0, 0);
     let mut below = Vec::new();
-    for field in FIELDS {
-        let total = &totals[field.name];
+    for (name, floor) in compared_fields() {
+        let total = &totals[name];
         let count = total.found + total.missed.len();
         found += total.found;
         all += count;
         let ratio = total.ratio();
-        let (name, percent) = (field.name, ratio * 100.0);
+        let percent = ratio * 100.0;
         eprintln!(
             "{name:<22} {:>5} of {count:>5}  {percent:>6.2} %",
             total.found
         );
-        if ratio < field.floor {
+        if ratio < floor {
             below.push(format!(
                 "{name}: {percent:.2} % agreed, {:.2} % were reached before",
-                field.floor * 100.0
+                floor * 100.0
             ));
         }
     }

@@ -297,6 +297,52 @@ fn a_flow_is_reported_early_and_ends_when_it_falls_silent() {
 }
 
 #[test]
+fn clients_without_an_address_have_conversations_of_their_own() {
+    let mut bench = Bench::usual();
+    for host in [1, 2] {
+        let mut frame = udp(host, 9, (68, 67), &[0; 20]);
+        frame[26..30].fill(0);
+        frame[30..34].fill(255);
+        bench.give(&frame);
+        bench.give(&frame);
+    }
+    let said = bench.finish();
+    let mut macs: Vec<_> = said.flows.iter().map(|f| f.client.mac).collect();
+    macs.sort();
+    macs.dedup();
+    assert_eq!(macs.len(), 2, "{:#?}", said.flows);
+    for flow in &said.flows {
+        assert_eq!(flow.client.addr, None, "0.0.0.0 is nobody's");
+        assert_eq!(flow.sent.packets, 2);
+    }
+}
+
+#[test]
+fn between_equal_ports_who_asks_is_the_client() {
+    let bacnet = |body: &[u8]| {
+        let length = u8::try_from(body.len() + 4).expect("short");
+        [&[0x81, 0x0a, 0, length], body].concat()
+    };
+    let i_am = bacnet(&[
+        1, 0, 0x10, 0, 0xc4, 2, 0, 4, 0xb1, 0x22, 5, 0xc4, 0x91, 0, 0x21, 7,
+    ]);
+    let read = bacnet(&[1, 4, 0, 5, 1, 12, 0x0c, 2, 0, 4, 0xb1, 0x19, 0x46]);
+    let ports = (47_808, 47_808);
+    let mut bench = Bench::usual();
+    bench.give(&udp(2, 1, ports, &i_am));
+    bench.give(&udp(1, 2, ports, &read));
+    // Once it is known, a question back turns nothing round.
+    bench.give(&udp(2, 1, ports, &read));
+    let said = bench.finish();
+    let [flow] = said.flows.as_slice() else {
+        panic!("one report: {:#?}", said.flows);
+    };
+    assert_eq!((flow.client.addr, flow.server.addr), (addr(1), addr(2)));
+    assert_eq!((flow.sent.packets, flow.received.packets), (1, 2));
+    assert_eq!(flow.meanings, ["BACnet i-am", "BACnet read"]);
+}
+
+#[test]
 fn a_connection_that_was_open_before_the_capture_is_guessed_by_its_ports() {
     let mut bench = Bench::usual();
     let header = Tcp {
@@ -473,6 +519,22 @@ fn time_that_jumps_neither_stops_nor_repeats_anything() {
         .map(|f| f.sent.packets + f.received.packets)
         .sum();
     assert_eq!(packets, 602);
+}
+
+#[test]
+fn the_ends_of_time_are_no_trap() {
+    let mut bench = Bench::usual();
+    for ms in [i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN] {
+        let at = Timestamp::from_millis(ms);
+        let frame = udp(1, 2, (5000, 53), b"x");
+        bench
+            .sensor
+            .packet(at, LinkType::Ethernet, &frame, frame.len(), &mut bench.said);
+        bench.sensor.tick(at, &mut bench.said);
+    }
+    let said = bench.finish();
+    let packets: u64 = said.flows.iter().map(|flow| flow.sent.packets).sum();
+    assert_eq!(packets, 5);
 }
 
 #[test]

@@ -123,14 +123,13 @@ impl Pcap {
             return Step::More;
         };
         // Captures put one behind the other: a header where a record should be.
-        if record.captured == 0 || record.captured > header.caplen_max {
-            let version = octets.get(4..8);
-            if let Some(next) = Header::parse(octets)
-                .filter(|_| matches!(version, Some([0, 2, 0, 4] | [2, 0, 4, 0])))
-            {
-                self.header = Some(next);
-                return Step::Other(HEADER);
-            }
+        if (record.captured == 0 || record.captured > header.caplen_max) && begins(octets) {
+            // What looks like a header and is none yet has not come whole.
+            let Some(next) = Header::parse(octets) else {
+                return Step::More;
+            };
+            self.header = Some(next);
+            return Step::Other(HEADER);
         }
         if record.captured > header.caplen_max {
             return Step::Wrong("a record that claims an impossible length");
@@ -177,6 +176,22 @@ impl Pcap {
             true
         })
     }
+}
+
+/// Whether these are the first octets of a header of the usual version.
+fn begins(octets: &[u8]) -> bool {
+    let magic = matches!(
+        octets.get(..4),
+        Some(
+            [0xa1, 0xb2, 0xc3, 0xd4]
+                | [0xd4, 0xc3, 0xb2, 0xa1]
+                | [0xa1, 0xb2, 0x3c, 0x4d]
+                | [0x4d, 0x3c, 0xb2, 0xa1]
+                | [0xa1, 0xb2, 0xcd, 0x34]
+                | [0x34, 0xcd, 0xb2, 0xa1]
+        )
+    );
+    magic && matches!(octets.get(4..8), Some([0, 2, 0, 4] | [2, 0, 4, 0]))
 }
 
 fn half(octets: &[u8], at: usize, big: bool) -> Option<u16> {

@@ -1,5 +1,8 @@
 //! What the machines say, octet by octet.
 
+mod dicom;
+mod hl7;
+
 use std::net::Ipv4Addr;
 
 use domain::{Mac, Timestamp};
@@ -66,16 +69,22 @@ pub(super) fn say(words: Words, scene: &Scene<'_>, random: &mut Random, packets:
             let ends = (&client, 123, &server, 123);
             packets.ask(scene.at, ends, &ntp(3, 0), &ntp(4, 3));
         }
-        Words::PumpReport => tcp(3601, &mllp(&pump_report(scene))),
-        Words::Vitals => tcp(2575, &mllp(&vitals(scene, random))),
-        Words::Result => tcp(2576, &mllp(&result(scene, random))),
-        Words::Admission => tcp(2575, &mllp(&admission(scene))),
-        Words::StoreCt => tcp(104, &store(scene, "1.2.840.10008.5.1.4.1.1.2", "CT")),
-        Words::StoreMr => tcp(104, &store(scene, "1.2.840.10008.5.1.4.1.1.4", "MR")),
-        Words::StoreUs => tcp(104, &store(scene, "1.2.840.10008.5.1.4.1.1.6.1", "US")),
-        Words::StoreDx => tcp(104, &store(scene, "1.2.840.10008.5.1.4.1.1.1.1", "DX")),
-        Words::Worklist => tcp(104, &find(scene, "1.2.840.10008.5.1.4.31")),
-        Words::Studies => tcp(104, &find(scene, "1.2.840.10008.5.1.4.1.2.2.1")),
+        Words::PumpReport => tcp(3601, &hl7::mllp(&hl7::pump_report(scene))),
+        Words::Vitals => tcp(2575, &hl7::mllp(&hl7::vitals(scene, random))),
+        Words::Result => tcp(2576, &hl7::mllp(&hl7::result(scene, random))),
+        Words::Admission => tcp(2575, &hl7::mllp(&hl7::admission(scene))),
+        Words::StoreCt => tcp(104, &dicom::store(scene, "1.2.840.10008.5.1.4.1.1.2", "CT")),
+        Words::StoreMr => tcp(104, &dicom::store(scene, "1.2.840.10008.5.1.4.1.1.4", "MR")),
+        Words::StoreUs => tcp(
+            104,
+            &dicom::store(scene, "1.2.840.10008.5.1.4.1.1.6.1", "US"),
+        ),
+        Words::StoreDx => tcp(
+            104,
+            &dicom::store(scene, "1.2.840.10008.5.1.4.1.1.1.1", "DX"),
+        ),
+        Words::Worklist => tcp(104, &dicom::find(scene, "1.2.840.10008.5.1.4.31")),
+        Words::Studies => tcp(104, &dicom::find(scene, "1.2.840.10008.5.1.4.1.2.2.1")),
         Words::Print => tcp(631, &ipp(scene)),
         Words::Label => tcp(
             9100,
@@ -478,256 +487,6 @@ fn ntp(mode: u8, stratum: u8) -> Vec<u8> {
     let mut message = vec![4 << 3 | mode, stratum, 6, 0xec];
     message.extend([0; 44]);
     message
-}
-
-fn mllp(message: &str) -> Vec<(bool, Vec<u8>)> {
-    let framed = |text: &str| {
-        let mut out = vec![0x0b];
-        out.extend(text.bytes());
-        out.extend([0x1c, 0x0d]);
-        out
-    };
-    let control = message.split('|').nth(9).unwrap_or("1");
-    let answer = format!(
-        "MSH|^~\\&|ENGINE|SAMPLE|PEER|SAMPLE|20261122083000||ACK^R01^ACK|{control}A|P|2.6\rMSA|AA|{control}\r"
-    );
-    vec![(true, framed(message)), (false, framed(&answer))]
-}
-
-fn header(scene: &Scene<'_>, application: &str, message: &str) -> String {
-    let control = scene.at.as_millis();
-    format!(
-        "MSH|^~\\&|{application}|SAMPLE|ENGINE|SAMPLE|20261122083000||{message}|{control}|P|2.6\r"
-    )
-}
-
-fn person(scene: &Scene<'_>) -> String {
-    let (given, family) = scene.patient.split_once(' ').unwrap_or(("", scene.patient));
-    format!(
-        "PID|1||MRN{:05}^^^SAMPLE^MR||{family}^{given}||19610412|F\rPV1|1|I|WARD^12^A\r",
-        scene.at.as_secs() % 100_000
-    )
-}
-
-/// The EUI-64 of a machine, made of its MAC address.
-fn eui64(mac: Mac) -> String {
-    let [a, b, c, d, e, f] = mac.0;
-    format!("{a:02X}{b:02X}{c:02X}FFFE{d:02X}{e:02X}{f:02X}")
-}
-
-fn pump_report(scene: &Scene<'_>) -> String {
-    let pump = if scene.from.kind == "infusion_pump" {
-        scene.from.mac
-    } else {
-        // A gateway speaks for a pump.
-        let pumps: Vec<&Machine> = scene
-            .network
-            .machines()
-            .iter()
-            .filter(|m| m.name.starts_with("space-"))
-            .collect();
-        let n = usize::try_from(scene.at.as_secs() / 60).unwrap_or(0) % pumps.len().max(1);
-        pumps.get(n).map_or(scene.from.mac, |m| m.mac)
-    };
-    let id = eui64(pump);
-    format!(
-        "{}{}OBR|1|||69985^MDC_DEV_PUMP_INFUS_MDS^MDC|||20261122083000\rOBX|1||69985^MDC_DEV_PUMP_INFUS_MDS^MDC|1.0.0.0|||||||X|||||||{id}^^{id}^EUI-64\rOBX|2|NM|157784^MDC_FLOW_FLUID_PUMP^MDC|1.1.1.1|4.2|265266^MDC_DIM_MILLI_L_PER_HR^MDC|||||R\r",
-        header(
-            scene,
-            &format!("PAT_DEVICE_BBRAUN^{id}^EUI-64"),
-            "ORU^R01^ORU_R01"
-        ),
-        person(scene)
-    )
-}
-
-fn vitals(scene: &Scene<'_>, random: &mut Random) -> String {
-    let application = match scene.from.vendor {
-        "Dräger" => format!("EVITA_V^{}^EUI-64", eui64(scene.from.mac)),
-        _ => format!("PIC_IX^{}^EUI-64", eui64(scene.from.mac)),
-    };
-    format!(
-        "{}{}OBR|1|||182777000^monitoring of patient^SCT|||20261122083000\rOBX|1|NM|147842^MDC_ECG_HEART_RATE^MDC|1.1.1.1|{}|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||R\r",
-        header(scene, &application, "ORU^R01^ORU_R01"),
-        person(scene),
-        random.between(58, 104)
-    )
-}
-
-fn result(scene: &Scene<'_>, random: &mut Random) -> String {
-    let application = match scene.from.vendor {
-        "Roche" => "cobas 6000",
-        "Sysmex" => "XN-1000",
-        _ => "LIS",
-    };
-    format!(
-        "{}{}SPM|1|S{:06}||BLD\rOBR|1|||2823-3^Potassium^LN\rOBX|1|NM|2823-3^Potassium^LN||{}|mmol/L|3.5-5.1||||F|||||||{}^{}\r",
-        header(scene, application, "OUL^R22^OUL_R22"),
-        person(scene),
-        random.below(1_000_000),
-        random.between(35, 51) as f64 / 10.0,
-        scene.from.model,
-        scene.from.vendor
-    )
-}
-
-fn admission(scene: &Scene<'_>) -> String {
-    format!(
-        "{}EVN|A01|20261122083000\r{}",
-        header(scene, "EHR", "ADT^A01^ADT_A01"),
-        person(scene)
-    )
-}
-
-fn padded(text: &str) -> [u8; 16] {
-    let mut out = [b' '; 16];
-    for (to, from) in out.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
-    out
-}
-
-fn item(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![kind, 0];
-    out.extend((body.len() as u16).to_be_bytes());
-    out.extend(body);
-    out
-}
-
-fn pdu(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut out = vec![kind, 0];
-    out.extend((body.len() as u32).to_be_bytes());
-    out.extend(body);
-    out
-}
-
-/// Implementation class UID and version name of a machine's DICOM software.
-fn implementation(machine: &Machine) -> (&'static str, &'static str) {
-    match machine.vendor {
-        "Siemens Healthineers" => ("1.3.12.2.1107.5.99.3", "SIEMENS_SWFVA"),
-        "GE Healthcare" => ("1.2.840.113619.6.408", "LOGIQE10"),
-        "Philips" => ("1.3.46.670589.30.1.6.1", "PHILIPS DXR"),
-        _ => ("1.2.276.0.7230010.3.0.3.6.7", "OFFIS_DCMTK_367"),
-    }
-}
-
-/// A-ASSOCIATE-RQ or -AC (PS3.8, 9.3.2 and 9.3.3) for one abstract syntax.
-fn associate(scene: &Scene<'_>, abstract_syntax: &str, accept: bool) -> Vec<u8> {
-    let ae = |m: &Machine| m.name.to_ascii_uppercase().replace('-', "");
-    let speaker = if accept { scene.to } else { scene.from };
-    let (class, version) = implementation(speaker);
-    let mut body = vec![0, 1, 0, 0];
-    body.extend(padded(&ae(scene.to)));
-    body.extend(padded(&ae(scene.from)));
-    body.extend([0; 32]);
-    body.extend(item(0x10, b"1.2.840.10008.3.1.1.1"));
-    let transfer = item(0x40, b"1.2.840.10008.1.2");
-    let mut context = vec![1, 0, 0, 0];
-    if !accept {
-        context.extend(item(0x30, abstract_syntax.as_bytes()));
-    }
-    context.extend(transfer);
-    body.extend(item(if accept { 0x21 } else { 0x20 }, &context));
-    let mut user = item(0x51, &[0, 0, 0x40, 0]);
-    user.extend(item(0x52, class.as_bytes()));
-    user.extend(item(0x55, version.as_bytes()));
-    body.extend(item(0x50, &user));
-    pdu(if accept { 2 } else { 1 }, &body)
-}
-
-fn element(group: u16, number: u16, value: &[u8]) -> Vec<u8> {
-    let mut value = value.to_vec();
-    if value.len() % 2 == 1 {
-        value.push(if group == 0 { 0 } else { b' ' });
-    }
-    let mut out = group.to_le_bytes().to_vec();
-    out.extend(number.to_le_bytes());
-    out.extend((value.len() as u32).to_le_bytes());
-    out.extend(value);
-    out
-}
-
-/// P-DATA-TF with a command set (PS3.7, 9.3 and E.1), Implicit VR Little Endian.
-fn command(sop_class: &str, field: u16, data_follows: bool, status: Option<u16>) -> Vec<u8> {
-    let mut set = element(0, 2, sop_class.as_bytes());
-    set.extend(element(0, 0x100, &field.to_le_bytes()));
-    let id = if status.is_some() { 0x120 } else { 0x110 };
-    set.extend(element(0, id, &1_u16.to_le_bytes()));
-    set.extend(element(
-        0,
-        0x800,
-        &(if data_follows { 1_u16 } else { 0x101 }).to_le_bytes(),
-    ));
-    if let Some(status) = status {
-        set.extend(element(0, 0x900, &status.to_le_bytes()));
-    } else if field == 1 {
-        set.extend(element(0, 0x1000, b"1.2.3.4.5"));
-    }
-    let mut whole = element(0, 0, &(set.len() as u32).to_le_bytes());
-    whole.extend(set);
-    data_values(3, &whole)
-}
-
-fn data_values(control: u8, fragment: &[u8]) -> Vec<u8> {
-    let mut value = ((fragment.len() + 2) as u32).to_be_bytes().to_vec();
-    value.extend([1, control]);
-    value.extend(fragment);
-    pdu(4, &value)
-}
-
-fn store(scene: &Scene<'_>, sop_class: &str, modality: &str) -> Vec<(bool, Vec<u8>)> {
-    let name = scene.patient.replace(' ', "^");
-    let mut data = element(8, 0x16, sop_class.as_bytes());
-    data.extend(element(8, 0x60, modality.as_bytes()));
-    data.extend(element(8, 0x70, scene.from.vendor.as_bytes()));
-    data.extend(element(8, 0x1010, scene.from.name.as_bytes()));
-    data.extend(element(8, 0x1090, scene.from.model.as_bytes()));
-    data.extend(element(0x10, 0x10, name.as_bytes()));
-    data.extend(element(0x10, 0x20, b"MRN00412"));
-    data.extend(element(0x10, 0x30, b"19610412"));
-    data.extend(element(0x18, 0x1000, scene.from.serial.as_bytes()));
-    data.extend(element(0x7fe0, 0x10, &[0x2a; 4000]));
-    vec![
-        (true, associate(scene, sop_class, false)),
-        (false, associate(scene, sop_class, true)),
-        (
-            true,
-            [command(sop_class, 1, true, None), data_values(2, &data)].concat(),
-        ),
-        (false, command(sop_class, 0x8001, false, Some(0))),
-        (true, pdu(5, &[0; 4])),
-        (false, pdu(6, &[0; 4])),
-    ]
-}
-
-/// A C-FIND (PS3.7, 9.1.2) under this SOP class, with one answer.
-fn find(scene: &Scene<'_>, class: &str) -> Vec<(bool, Vec<u8>)> {
-    let query = element(8, 0x50, b"");
-    let mut answer = element(8, 0x50, b"A20261122");
-    answer.extend(element(
-        0x10,
-        0x10,
-        scene.patient.replace(' ', "^").as_bytes(),
-    ));
-    vec![
-        (true, associate(scene, class, false)),
-        (false, associate(scene, class, true)),
-        (
-            true,
-            [command(class, 0x20, true, None), data_values(2, &query)].concat(),
-        ),
-        (
-            false,
-            [
-                command(class, 0x8020, true, Some(0xff00)),
-                data_values(2, &answer),
-            ]
-            .concat(),
-        ),
-        (false, command(class, 0x8020, false, Some(0))),
-        (true, pdu(5, &[0; 4])),
-        (false, pdu(6, &[0; 4])),
-    ]
 }
 
 /// Get-Printer-Attributes (RFC 8011, 4.2.5) over HTTP.

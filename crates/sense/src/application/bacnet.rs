@@ -111,6 +111,7 @@ fn application(
             if head & 0x08 != 0 {
                 cursor.skip(2)?;
             }
+            findings.asks();
             findings.meaning(match cursor.u8()? {
                 12 | 14 | 26 | 6 => "BACnet read",
                 15 | 16 | 7 | 8 | 9 => "BACnet write",

@@ -152,6 +152,7 @@ struct Said {
     kind: u8,
     lease: Option<u32>,
     server: Option<Ipv4Addr>,
+    mask: Option<Ipv4Addr>,
     overload: u8,
 }
 
@@ -189,6 +190,7 @@ fn scan(options: &[u8], said: &mut Said) {
     for (code, value) in Options::new(options) {
         match (code, value) {
             (53, [kind]) => said.kind = *kind,
+            (1, value) => said.mask = value.first_chunk().map(|four| Ipv4Addr::from(*four)),
             (51, value) => said.lease = value.first_chunk().map(|four| u32::from_be_bytes(*four)),
             (52, [which]) => said.overload = *which,
             (54, value) => said.server = value.first_chunk().map(|four| Ipv4Addr::from(*four)),
@@ -349,6 +351,34 @@ fn reply(
             .filter(|seconds| *seconds != u32::MAX)
             .map(|seconds| scene.at.plus(Duration::from_secs(u64::from(seconds))));
         findings.address(&holder, AddressSource::Dhcp, until);
+        if let Some(network) = said.mask.and_then(|mask| Network::of(address, mask)) {
+            findings.about(&holder, EvidenceKind::DhcpSubnet, format_args!("{network}"));
+        }
+    }
+}
+
+/// The network of an address, from its mask (RFC 2132 section 3.3).
+struct Network {
+    base: Ipv4Addr,
+    length: u32,
+}
+
+impl Network {
+    /// `None` where the mask has holes, or leaves no room for a neighbour (a point-to-point link) or nothing else.
+    fn of(address: Ipv4Addr, mask: Ipv4Addr) -> Option<Self> {
+        let bits = mask.to_bits();
+        let length = bits.leading_ones();
+        let whole = bits.checked_shl(length).unwrap_or(0) == 0;
+        (whole && (1..=30).contains(&length)).then(|| Self {
+            base: Ipv4Addr::from_bits(address.to_bits() & bits),
+            length,
+        })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.length)
     }
 }
 
@@ -419,6 +449,34 @@ mod tests {
             &message(2, [10, 0, 0, 77], &[53, 1, 2, 255]),
         );
         assert_eq!(heard, ["dhcp.server v4"], "an offer binds nothing");
+    }
+
+    #[test]
+    fn an_acknowledgement_tells_the_network() {
+        let network = |kind: u8, mask: [u8; 4]| {
+            let options = [&[53, 1, kind, 1, 4][..], &mask, &[255]].concat();
+            let (_, heard, _) = datagram(
+                dissect,
+                &scene(Transport::Udp, 67),
+                &message(2, [10, 2, 3, 77], &options),
+            );
+            let told = heard
+                .iter()
+                .find_map(|said| said.strip_prefix("dhcp.subnet "));
+            told.map(str::to_owned)
+        };
+        assert_eq!(
+            network(5, [255, 255, 252, 0]).as_deref(),
+            Some("10.2.0.0/22")
+        );
+        assert_eq!(
+            network(5, [255, 255, 255, 0]).as_deref(),
+            Some("10.2.3.0/24")
+        );
+        assert_eq!(network(2, [255, 255, 255, 0]), None, "only offered");
+        assert_eq!(network(5, [255, 0, 255, 0]), None, "a mask with a hole");
+        assert_eq!(network(5, [0; 4]), None, "half the world");
+        assert_eq!(network(5, [255; 4]), None, "one host");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) static PROTOCOL: StreamProtocol = StreamProtocol {
     dissect,
 };
 
-const METHODS: [&[u8]; 22] = [
+const METHODS: [&[u8]; 24] = [
     b"GET ",
     b"POST ",
     b"HEAD ",
@@ -47,6 +47,8 @@ const METHODS: [&[u8]; 22] = [
     b"COPY ",
     b"MOVE ",
     b"LOCK ",
+    b"UNLOCK ",
+    b"SEARCH ",
     b"RPC_IN_DATA ",
     b"RPC_OUT_DATA ",
 ];

@@ -3,8 +3,12 @@
 use super::{Carries, Frame, ethernet};
 use crate::cursor::Cursor;
 
-/// PPP with or without the HDLC-like address and control octets (RFC 1662).
+/// PPP with or without the HDLC-like address and control octets (RFC 1662). Captures of a serial line under this link type
+/// may be of Cisco HDLC instead: its address octet, unicast or broadcast, is no protocol of PPP with a control octet of 0.
 pub(super) fn frame(octets: &[u8]) -> Option<Frame<'_>> {
+    if let [0x0f | 0x8f, 0, ..] = octets {
+        return cisco_hdlc(octets);
+    }
     let octets = octets.strip_prefix(&[0xff, 0x03]).unwrap_or(octets);
     let mut cursor = Cursor::new(octets);
     let first = cursor.u8()?;
@@ -43,5 +47,29 @@ pub(super) fn cisco_hdlc(octets: &[u8]) -> Option<Frame<'_>> {
         0x8035 => Some(Frame::bare(Carries::Nothing, cursor.rest())),
         0x2000 => Some(Frame::bare(Carries::Cdp, cursor.rest())),
         kind => ethernet::typed(kind, cursor.rest()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cisco_hdlc_is_read_under_the_link_type_of_ppp() {
+        let ip = [0x45, 0, 0, 20];
+        for head in [
+            &[0xff, 3, 0, 0x21][..],
+            &[0x21],
+            &[0x0f, 0, 8, 0],
+            &[0x8f, 0, 8, 0],
+        ] {
+            let octets = [head, &ip].concat();
+            let read = frame(&octets).expect("a frame");
+            assert_eq!(
+                (read.carries, read.payload),
+                (Carries::Ip, &ip[..]),
+                "{head:x?}"
+            );
+        }
     }
 }

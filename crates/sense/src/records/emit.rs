@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 
 use super::Context;
 use crate::hash::Keyed;
+use crate::owner;
 use crate::remembered::Remembered;
 use crate::text::{Text, Value};
 
@@ -135,6 +136,10 @@ impl Emit<'_> {
                 self.emitter.counts.values_cut += 1;
             }
             if self.is_new(at, &about, 3, kind as u64, text.as_str().as_bytes()) {
+                // Only what is said is looked at for a name: nothing else leaves.
+                if owner::may_name_one(kind) {
+                    text.forget_owner();
+                }
                 let value = SmolStr::new(text.as_str());
                 self.say(at, about, Fact::Evidence { kind, value });
             }

@@ -167,7 +167,13 @@ impl Core {
     fn tcp_service(&mut self, at: Timestamp, place: u32) {
         let flow = self.flows.flow(place);
         let port = flow.port(!flow.client_low());
+        // Of a connection that was open before it was seen, only ports handed out by the system tell the client
+        // (RFC 6335 section 6).
+        let by_ports = !flow.has(flag::OPENING_SEEN)
+            && port < EPHEMERAL
+            && flow.port(flow.client_low()) >= EPHEMERAL;
         let known = flow.has(flag::ACCEPTED)
+            || by_ports
             || flow.protocol < spoken::UNKNOWN
             || (flow.has(flag::OPENING_SEEN) && !flow.has(flag::CLOSED))
             || port < 1024
@@ -305,7 +311,11 @@ impl Core {
             out: &mut self.out,
             notes: &mut flow.notes,
         };
-        (protocol.dissect)(&scene, payload, &mut findings)
+        let known = (protocol.dissect)(&scene, payload, &mut findings);
+        if std::mem::take(&mut flow.notes.asks) {
+            flow.asked_by(low);
+        }
+        known
     }
 
     fn decide(&mut self, place: u32, row: usize) {
@@ -370,13 +380,16 @@ impl Core {
         ports: (u16, u16),
         client: impl FnOnce(&Self) -> Client,
     ) -> (u32, bool) {
-        let (key, low) = Key::of(
+        let (mut key, low) = Key::of(
             payload.source,
             payload.destination,
             ports,
             payload.protocol,
             hop.vlan,
         );
+        if let (IpAddr::V4(Ipv4Addr::UNSPECIFIED), Some(mac)) = (payload.source, hop.source) {
+            key.set_nameless(low, mac);
+        }
         let hash = key.hash(&self.keyed);
         let now = hop.at.as_millis();
         let place = match self.flows.find(&key, hash) {

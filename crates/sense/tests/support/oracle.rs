@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use domain::observation::{Collected, EvidenceKind, Fact};
-use domain::{SourceId, Timestamp};
+use domain::observation::{AddressSource, Collected, EvidenceKind, Fact};
+use domain::{Flow, SourceId, Timestamp};
 use sense::{Limits, LinkType, Sensor};
 
 use crate::packets::Packet;
@@ -49,7 +50,44 @@ const COLUMNS: &[&str] = &[
     "mqtt.clientid",
     "dicom.pdu.type",
     "dhcpv6.client_domain",
+    "arp.src.hw_mac",
+    "arp.src.proto_ipv4",
+    "ip.src",
+    "ip.dst",
+    "ip.flags.mf",
+    "ip.frag_offset",
+    "ipv6.src",
+    "ipv6.dst",
+    "tcp.srcport",
+    "tcp.dstport",
+    "udp.srcport",
+    "udp.dstport",
+    "vlan.id",
+    "ntp.flags.mode",
+    "ntp.stratum",
+    "modbus.object_str_value",
+    "rdp.client.name",
+    "tls.record.content_type",
+    "http.request.method",
+    "http.response.code",
+    "sip.CSeq",
 ];
+
+/// Fields that not every version of tshark knows: JA4 came with 4.2.
+const PERHAPS: &[&str] = &["tls.handshake.ja4"];
+
+/// Fields that this tshark knows.
+fn columns() -> &'static [&'static str] {
+    static KNOWN: OnceLock<Vec<&'static str>> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let listed = Command::new("tshark").args(["-G", "fields"]).output();
+        let listed = listed.map(|output| output.stdout).unwrap_or_default();
+        let listed = String::from_utf8_lossy(&listed);
+        let known = |name: &&str| listed.contains(&format!("\t{name}\t"));
+        let perhaps = PERHAPS.iter().copied().filter(known);
+        COLUMNS.iter().copied().chain(perhaps).collect()
+    })
+}
 
 /// One packet as tshark shows it.
 pub(crate) struct Row(Vec<String>);
@@ -68,7 +106,7 @@ impl Row {
             "occurrence=a",
         ]);
         command.args(["-E", "aggregator=\u{7f}", "-d", "tcp.port==6661,hl7"]);
-        for column in COLUMNS {
+        for column in columns() {
             command.args(["-e", column]);
         }
         let output = command.arg("-r").arg(file).output().expect("tshark");
@@ -79,8 +117,8 @@ impl Row {
     }
 
     /// All values of a column.
-    fn all(&self, column: &str) -> Vec<&str> {
-        let at = COLUMNS.iter().position(|name| *name == column);
+    pub(crate) fn all(&self, column: &str) -> Vec<&str> {
+        let at = columns().iter().position(|name| *name == column);
         let value = at.and_then(|at| self.0.get(at)).map_or("", String::as_str);
         value
             .split('\u{7f}')
@@ -89,7 +127,7 @@ impl Row {
     }
 
     /// Whether the packet carries this protocol.
-    fn has(&self, protocol: &str) -> bool {
+    pub(crate) fn has(&self, protocol: &str) -> bool {
         self.all("frame.protocols")
             .first()
             .is_some_and(|all| all.split(':').any(|name| name == protocol))
@@ -407,6 +445,49 @@ pub(crate) const FIELDS: &[Field] = &[
         floor: 1.0,
     },
     Field {
+        name: "ntp stratum",
+        kinds: &[Kind::NtpServer],
+        shown: |row| {
+            let answers = row.all("ntp.flags.mode") == ["4"];
+            let strata = when(answers, row.all("ntp.stratum"));
+            let told = strata.iter().filter(|stratum| *stratum != "0");
+            told.map(|stratum| format!("stratum {stratum}")).collect()
+        },
+        floor: 1.0,
+    },
+    Field {
+        name: "llmnr name",
+        kinds: &[Kind::LlmnrName],
+        shown: |row| {
+            let flags = row.all("dns.flags.response");
+            let answers = flags.iter().any(|flag| matches!(*flag, "1" | "True"));
+            let names = when(row.has("llmnr") && answers, row.all("dns.resp.name"));
+            names
+                .into_iter()
+                .filter(|name| !name.ends_with(".arpa"))
+                .collect()
+        },
+        floor: 1.0,
+    },
+    Field {
+        name: "modbus identification",
+        kinds: &[Kind::ModbusDevice],
+        shown: |row| owned(row.all("modbus.object_str_value")),
+        floor: 1.0,
+    },
+    Field {
+        name: "rdp client name",
+        kinds: &[Kind::RdpClientName],
+        shown: |row| owned(row.all("rdp.client.name")),
+        floor: 1.0,
+    },
+    Field {
+        name: "tls ja4",
+        kinds: &[Kind::TlsJa4],
+        shown: |row| when(row.has("tcp"), row.all("tls.handshake.ja4")),
+        floor: 0.97,
+    },
+    Field {
         name: "dhcpv6 name",
         kinds: &[Kind::Dhcp6Fqdn],
         shown: |row| owned(row.all("dhcpv6.client_domain")),
@@ -448,8 +529,17 @@ pub(crate) fn write(packets: &[Packet], file: &Path) {
     std::fs::write(file, octets).expect("a capture");
 }
 
-/// All evidence that the sensor says of a capture.
-pub(crate) fn hear(packets: &[Packet]) -> BTreeMap<EvidenceKind, BTreeSet<String>> {
+/// What the sensor says of a capture.
+pub(crate) struct Heard {
+    /// Values by their kind, in a form that can be compared.
+    pub(crate) evidence: BTreeMap<EvidenceKind, BTreeSet<String>>,
+    /// Hardware and protocol addresses from ARP.
+    arp: BTreeSet<String>,
+    pub(crate) flows: Vec<Flow>,
+}
+
+/// All that the sensor says of a capture.
+pub(crate) fn hear(packets: &[Packet]) -> Heard {
     let mut sensor = Sensor::new(SourceId(0), Limits::default());
     let mut collected = Collected::default();
     for packet in packets {
@@ -462,13 +552,59 @@ pub(crate) fn hear(packets: &[Packet]) -> BTreeMap<EvidenceKind, BTreeSet<String
         );
     }
     sensor.finish(&mut collected);
-    let mut heard: BTreeMap<EvidenceKind, BTreeSet<String>> = BTreeMap::new();
+    let mut heard = Heard {
+        evidence: BTreeMap::new(),
+        arp: BTreeSet::new(),
+        flows: collected.flows,
+    };
     for observation in collected.observations {
-        if let Fact::Evidence { kind, value } = observation.fact {
-            heard.entry(kind).or_default().insert(plain(&value));
+        let party = observation.about.party;
+        match observation.fact {
+            Fact::Evidence { kind, value } => {
+                heard
+                    .evidence
+                    .entry(kind)
+                    .or_default()
+                    .insert(plain(&value));
+            }
+            Fact::Address {
+                how: AddressSource::Arp,
+                ..
+            } => {
+                if let (Some(mac), Some(addr)) = (party.mac, party.addr) {
+                    heard.arp.insert(format!("{mac} {addr}"));
+                }
+            }
+            _ => {}
         }
     }
     heard
+}
+
+/// Who claims an address over ARP.
+pub(crate) fn agree_on_arp(rows: &[Row], heard: &Heard) -> Agreement {
+    let mut agreement = Agreement::default();
+    let mut shown = BTreeSet::new();
+    for row in rows {
+        if let ([mac], [addr]) = (
+            row.all("arp.src.hw_mac").as_slice(),
+            row.all("arp.src.proto_ipv4").as_slice(),
+        ) {
+            // A question without an address of one's own claims nothing.
+            let group = u8::from_str_radix(&mac[..2], 16).is_ok_and(|first| first & 1 != 0);
+            if *addr != "0.0.0.0" && *mac != "00:00:00:00:00:00" && !group {
+                shown.insert(format!("{mac} {addr}"));
+            }
+        }
+    }
+    for value in shown {
+        if heard.arp.contains(&value) {
+            agreement.found += 1;
+        } else {
+            agreement.missed.insert(value);
+        }
+    }
+    agreement
 }
 
 /// Letters and digits only: both write what cannot be printed in ways of their own.
@@ -526,6 +662,8 @@ pub(crate) fn agree(
                     || values
                         .iter()
                         .any(|own| own.len() >= 400 && wanted.starts_with(own.as_str()))
+                    || (*kind == EvidenceKind::ModbusDevice
+                        && values.iter().any(|own| own.ends_with(&wanted)))
                     || (*kind == EvidenceKind::BacnetVendor
                         && values.contains(&format!("id{wanted}")))
             })

@@ -12,28 +12,41 @@ use crate::text::Printable;
 const QUESTIONS_MAX: u16 = 64;
 
 /// Keys of TXT records that describe the device, in lower case: printers (Bonjour Printing), AirPlay and AirTunes, Cast,
-/// HomeKit, SSH and workstation records, scanners, cameras, network storage, lights.
-const DESCRIBING: [&[u8]; 36] = [
+/// HomeKit and Matter, SSH and workstation records, scanners, cameras, home sensors, network storage, lights.
+const DESCRIBING: [&[u8]; 50] = [
     b"am",
+    b"board",
     b"c#",
     b"ci",
     b"deviceid",
+    b"displaymodel",
     b"dt",
+    b"dtype",
+    b"firmware_version",
     b"fn",
     b"fv",
     b"fw",
+    b"fwver",
+    b"hardware_ver",
     b"hw",
+    b"hwver",
     b"id",
     b"integrator",
     b"mac",
     b"manufacturer",
     b"md",
     b"mdl",
+    b"mf",
     b"mfg",
     b"model",
+    b"model_name",
+    b"model_number",
     b"modelid",
+    b"modelname",
+    b"modelnumber",
     b"name",
     b"nm",
+    b"osvers",
     b"osxvers",
     b"platform",
     b"product",
@@ -46,9 +59,10 @@ const DESCRIBING: [&[u8]; 36] = [
     b"ty",
     b"usb_mdl",
     b"usb_mfg",
-    b"vendor",
     b"ve",
+    b"vendor",
     b"version",
+    b"vp",
     b"vs",
 ];
 
@@ -231,7 +245,7 @@ mod tests {
             &record(
                 INSTANCE,
                 kind::TXT,
-                b"\x09txtvers=1\x0cty=Acme 2000\x08note=Ann",
+                b"\x09txtvers=1\x0cty=Acme 2000\x11model_number=A-20\x10Modelname=Zebra1\x08note=Ann",
             ),
             &record(HOST, kind::A, &[10, 0, 0, 1]),
         ]
@@ -245,6 +259,8 @@ mod tests {
                 "mdns.instance Label Printer",
                 "mdns.name zebra",
                 "mdns.txt ty=Acme 2000",
+                "mdns.txt model_number=A-20",
+                "mdns.txt Modelname=Zebra1",
             ]
         );
     }

@@ -1,0 +1,4 @@
+//! BACnet/IP: datagrams in both directions.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::bacnet(data));

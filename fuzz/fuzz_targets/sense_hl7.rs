@@ -1,0 +1,4 @@
+//! HL7 v2 over MLLP: a stream in both directions.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::hl7(data));

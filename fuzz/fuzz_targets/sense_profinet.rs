@@ -1,0 +1,4 @@
+//! PROFINET discovery: frames.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| asepsis_fuzz::parsers::profinet(data));
