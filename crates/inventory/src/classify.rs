@@ -185,9 +185,13 @@ impl Knowledge {
         order.sort_by(|a, b| evidence[*a].cmp(&evidence[*b]).then(a.cmp(b)));
         order.dedup_by(|a, b| evidence[*a] == evidence[*b]);
         let mut fusion = fuse::Fusion::default();
+        let relays = told::relays(order.iter().map(|at| &evidence[*at]));
         for at in &order {
             let one = &evidence[*at];
             fusion.seen(*at, one.kind);
+            if relays && told::is_about_a_sender(one.kind) {
+                continue;
+            }
             for claim in self.claims(one).iter() {
                 fusion.add(*at, one.kind, claim.clone());
             }

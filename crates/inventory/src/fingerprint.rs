@@ -26,7 +26,8 @@
 //!   `hw.product` or `hw.model` the model, `os.product` with `os.version` the system.
 //! - Ours beyond recog's: `source` (the public source of what a fingerprint says) and `verified` (whether somebody
 //!   checked it), on an element or inherited from the one around it. A fingerprint without a verified source never
-//!   counts above [`UNVERIFIED_MAX`] and never drives enforcement.
+//!   counts above [`UNVERIFIED_MAX`] and never drives enforcement: an answer that is no surer has no criticality, and the
+//!   device counts as one of unknown class.
 //!
 //! # Bounds
 //!

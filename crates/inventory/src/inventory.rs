@@ -18,7 +18,7 @@ use smol_str::SmolStr;
 use domain::{Conversation, DeviceId, DeviceProfile, Mac};
 
 pub use crate::hysteresis::Confirmation;
-pub use answers::{AnswerError, LocalRule};
+pub use answers::{AnswerError, LocalRule, Preview};
 pub use persist::{Changes, ConversationRow, DeviceRow, SavedConversation, SavedDevice};
 pub use profile::Detail;
 

@@ -4,8 +4,10 @@
 //! An answer is the label that fits best, and a probability that it is right: log-odds of what was seen and of what was
 //! expected and not seen, each protocol's share bounded since its parts go together; the share of what was seen that the
 //! label explains; the distance to the next label; and whether the device names another model. How these make a
-//! probability is measured by holding out devices and, in turn, whole labels (`calibrate`), both as they came and
-//! without the names and addresses of single units. So a stranger is left unnamed rather than given the nearest name.
+//! probability is measured by holding out devices and, in turn, whole labels (`calibrate`), as they came, without the
+//! names of single units, and with other firmware. So a stranger is left unnamed rather than given the nearest name.
+//!
+//! An address, its block, a serial number and the network of the house are never learnt.
 //!
 //! A pack holds at most [`LABELS_MAX`] labels, [`VARIANTS_MAX`] variants of each and [`FEATURES_MAX`] features of each.
 
@@ -140,7 +142,7 @@ impl Example {
         };
         vec![
             (self.features.clone(), 1.0),
-            (updated, 0.2),
+            (updated, 0.5),
             (half(0), 0.05),
             (half(1), 0.05),
             (conduct, 1.0),

@@ -277,7 +277,7 @@ pub fn reconcile<'a>(
 }
 
 /// Whether anything but a register says that a device is there.
-fn was_seen(device: &DeviceProfile) -> bool {
+pub fn was_seen(device: &DeviceProfile) -> bool {
     let of_register = |kind: EvidenceKind| kind.as_str().starts_with("register.");
     let derived = |kind| matches!(kind, EvidenceKind::MacVendor | EvidenceKind::Confirmed);
     let told: Vec<_> = device

@@ -32,6 +32,47 @@ fn devices(from: u32, to: u32) -> Vec<support::Said> {
 }
 
 #[test]
+fn a_preview_tells_what_the_answer_then_does_and_changes_nothing() {
+    let mut inventory = taken(Options::default(), &devices(0, 40));
+    let queue = inventory.queue();
+    let preview = inventory
+        .preview(&queue[0].id, "Infusion pump")
+        .expect("an open question");
+    assert_eq!(inventory.queue(), queue, "nothing is changed");
+    assert!(inventory.rules().is_empty());
+    assert!(preview.also.is_empty(), "everybody is asked about");
+    let rule = inventory
+        .answer(&queue[0].id, "Infusion pump", PersonId::new("s-1"), at(100))
+        .expect("taken");
+    assert_eq!(
+        (&preview.kind, &preview.devices),
+        (&rule.kind, &rule.devices)
+    );
+    assert_eq!(preview.shared, rule.shared);
+    assert!(!rule.shared.is_empty());
+    assert!(inventory.preview(&queue[0].id, "x").is_err(), "answered");
+}
+
+#[test]
+fn a_preview_names_the_unknown_devices_that_share_what_is_asked_about() {
+    // The others differ in the maker's block, which puts them into a question of their own.
+    let mut said = devices(0, 3);
+    let other = party(Some(mac([0x00, 0x0a, 0x95], 9)), None);
+    said.push(says(9, 0, other, EvidenceKind::DhcpVendorClass, CLASS));
+    let inventory = taken(Options::default(), &said);
+    let queue = inventory.queue();
+    let ours = queue
+        .iter()
+        .find(|q| q.devices.len() == 3)
+        .expect("a question about three");
+    let preview = inventory
+        .preview(&ours.id, "infusion_pump")
+        .expect("an open question");
+    let id = DeviceId::from(format!("mac-{:012x}", mac([0x00, 0x0a, 0x95], 9).bits()));
+    assert_eq!(preview.also, [id]);
+}
+
+#[test]
 fn an_answer_becomes_a_fingerprint_of_the_pack_format() {
     let mut inventory = taken(Options::default(), &devices(0, 40));
     let queue = inventory.queue();

@@ -116,6 +116,7 @@ fn matters(kind: EvidenceKind) -> u32 {
         | E::TlsJa4 => 2,
         E::DhcpClientId
         | E::DhcpOptions
+        | E::DhcpSubnet
         | E::DicomOperation
         | E::Hl7Message
         | E::Hl7Facility
@@ -256,7 +257,10 @@ impl Fusion {
         );
         let os = self.fullest(|claim| claim.os.as_ref(), millibits);
         let rows = self.rows(kind.as_deref(), category.as_deref(), own_words);
-        let criticality = if contradictions.is_empty() && (kind.is_some() || category.is_some()) {
+        // What nobody has checked never says how things around a device may fail: without this it counts as unknown.
+        let checked = confidence > UNVERIFIED_MAX;
+        let named = kind.is_some() || category.is_some();
+        let criticality = if checked && named && contradictions.is_empty() {
             Some(taxonomy::criticality(
                 kind.as_deref(),
                 category.as_deref(),

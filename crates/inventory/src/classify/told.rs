@@ -96,6 +96,25 @@ pub(super) fn unknown_maker(organisation: &str) -> Claim {
     }
 }
 
+/// Whether a party passes on what several devices say: then what its messages tell of their device is not about itself.
+pub(super) fn relays<'e>(evidence: impl Iterator<Item = &'e Evidence>) -> bool {
+    evidence
+        .filter(|e| e.kind == EvidenceKind::Hl7Eui64)
+        .count()
+        > 1
+}
+
+/// Whether evidence tells of the device that a message comes from, which need not be whoever sends it on.
+pub(super) const fn is_about_a_sender(kind: EvidenceKind) -> bool {
+    matches!(
+        kind,
+        EvidenceKind::Hl7Application
+            | EvidenceKind::Hl7Device
+            | EvidenceKind::Hl7Eui64
+            | EvidenceKind::Hl7Udi
+    )
+}
+
 /// A 64-bit identifier in hexadecimal, with or without signs between.
 pub(super) fn eui64(text: &str) -> Option<u64> {
     let digits: String = text

@@ -55,7 +55,56 @@ pub struct LocalRule {
     pub pack: Option<String>,
 }
 
+/// What an answer would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The type.
+    pub kind: SmolStr,
+    /// The devices it would be given for.
+    pub devices: Vec<DeviceId>,
+    /// What they share and no device of another type has.
+    pub shared: Vec<Evidence>,
+    /// Devices of no known type that are not asked about and have some of it, at most [`queue::DEVICES_MAX`].
+    pub also: Vec<DeviceId>,
+}
+
 impl Inventory {
+    /// What [`Inventory::answer`] would change, found without changing anything.
+    ///
+    /// # Errors
+    /// When the question is gone or the text cannot name a type.
+    pub fn preview(&self, question: &str, kind: &str) -> Result<Preview, AnswerError> {
+        let open = self.queue().into_iter().find(|q| q.id == question);
+        let question = open.ok_or_else(|| AnswerError::NoQuestion(question.into()))?;
+        let kind = type_name(kind)?;
+        let groups: Vec<u32> = question
+            .devices
+            .iter()
+            .filter_map(|id| self.group_of_id(id))
+            .collect();
+        let shared = self.telling(&question.shared, &kind, &groups);
+        let mut also = Vec::new();
+        for group in self.present() {
+            if shared.is_empty() || also.len() == queue::DEVICES_MAX {
+                break;
+            }
+            if groups.contains(&group) {
+                continue;
+            }
+            let assembled = self.assemble(group, &self.macs_of(group));
+            let shows_some = || assembled.told.iter().any(|t| shared.contains(&t.evidence));
+            if assembled.shown.kind.is_none() && shows_some() {
+                also.push(self.id_of(group));
+            }
+        }
+        Ok(Preview {
+            kind,
+            devices: question.devices,
+            shared,
+            also,
+        })
+    }
+
     /// Questions for people, the most pressing first.
     pub fn queue(&self) -> Vec<queue::Question> {
         queue::questions(self)

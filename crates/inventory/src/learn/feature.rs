@@ -31,8 +31,6 @@ pub struct Feature {
 pub(super) enum Part {
     /// A name that people or factories give to one unit: it helps where it recurs, and its absence says nothing.
     Name,
-    /// The block of the address: likewise.
-    Block,
     /// What a device does.
     Conduct,
     /// What somebody says of it, or what stands for one unit only: not learnt.
@@ -57,8 +55,10 @@ pub(super) fn part(kind: EvidenceKind) -> Part {
         | E::RdpClientName
         | E::DicomAeTitle
         | E::MqttClientId => Part::Name,
-        E::MacVendor => Part::Block,
-        E::DhcpClientId
+        // A block of addresses is its maker's alone: devices of all kinds are in it.
+        E::MacVendor
+        | E::DhcpClientId
+        | E::DhcpSubnet
         | E::Dhcp6Duid
         | E::WsdEndpoint
         | E::Hl7Eui64
@@ -566,6 +566,8 @@ mod tests {
         check(E::SsdpType, "uuid:Socket-1_0-221517K110005B", &[]);
         check(E::DhcpParameters, "1,3,6,15", &["1,3,6,15"]);
         check(E::DhcpClientId, "010203040506", &[]);
+        check(E::DhcpSubnet, "10.2.0.0/22", &[]);
+        check(E::MacVendor, "Pumps Inc", &[]);
         check(E::MulticastGroup, "ff02::1:ff12:3456", &[]);
     }
 

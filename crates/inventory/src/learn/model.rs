@@ -14,6 +14,10 @@ const FEATURE_FOR: f64 = 6.0;
 const FEATURE_AGAINST: f64 = 4.0;
 /// The same where an update may have changed it, or nobody has shown it before.
 const CHANGED_AGAINST: f64 = 1.5;
+/// Bits that all that an update replaces counts at most against a label: one update replaces it all at once.
+const UPDATE_AGAINST: f64 = 4.0;
+/// Weight, in bits, that values of the system which nobody has shown have at most among what was seen: likewise.
+const UPDATE_SEEN: f64 = 3.0;
 /// Bits that the absence of one expected feature counts at most against a label.
 const ABSENT_AGAINST: f64 = 2.0;
 /// Bits that the features of one protocol count at most, for they go together; and against a label.
@@ -284,10 +288,22 @@ impl Learned {
                 filled.entry(slot).or_default().push(feature);
             }
         }
-        let weights: Vec<(&Feature, f64)> = features
+        let mut weights: Vec<(&Feature, f64)> = features
             .iter()
             .map(|feature| (feature, self.weight(feature)))
             .collect();
+        let updated: f64 = weights
+            .iter()
+            .filter(|(feature, _)| self.is_update(feature))
+            .map(|(_, weight)| weight)
+            .sum();
+        if updated > UPDATE_SEEN {
+            for (feature, weight) in &mut weights {
+                if self.is_update(feature) {
+                    *weight *= UPDATE_SEEN / updated;
+                }
+            }
+        }
         let seen: f64 = weights.iter().map(|(_, weight)| weight).sum();
         let mut fits: Vec<Fit> = candidates
             .into_iter()
@@ -337,6 +353,11 @@ impl Learned {
         fits
     }
 
+    /// Whether a value of the system was never shown before, as after an update.
+    fn is_update(&self, feature: &Feature) -> bool {
+        feature::of_system(feature.kind) && !self.sums.contains_key(feature)
+    }
+
     /// Bits for a variant of a label, and the share of what it leads to expect that was seen.
     fn variant(
         &self,
@@ -346,18 +367,33 @@ impl Learned {
         kinds: &BTreeSet<EvidenceKind>,
     ) -> (f64, f64) {
         let mut groups: BTreeMap<&'static str, f64> = BTreeMap::new();
+        let mut system = 0.0;
         for feature in features {
             if !self.counts(feature) {
                 continue;
             }
             let stranger = self.stranger(label, feature);
             let own = self.own(label, variant, feature, stranger);
-            *groups.entry(group(feature.kind)).or_default() += self.counted(feature, own, stranger);
+            let bits = self.counted(feature, own, stranger);
+            if bits < 0.0 && feature::of_system(feature.kind) {
+                system += bits;
+            } else {
+                *groups.entry(group(feature.kind)).or_default() += bits;
+            }
         }
+        let updated: BTreeSet<EvidenceKind> = features
+            .iter()
+            .filter(|feature| self.is_update(feature))
+            .map(|feature| feature.kind)
+            .collect();
         let (mut expected, mut missed) = (0.0, 0.0);
         for (feature, seen) in &variant.seen {
             let share = f64::from(*seen) / f64::from(variant.examples.max(1));
             if share < EXPECTED || feature::part(feature.kind) != Part::Conduct {
+                continue;
+            }
+            // What an update put in its place is counted already.
+            if updated.contains(&feature.kind) && !features.contains(feature) {
                 continue;
             }
             let shown = if kinds.contains(&feature.kind) {
@@ -374,15 +410,17 @@ impl Learned {
             missed += weight;
             let stranger = self.stranger(label, feature);
             let own = self.own(label, variant, feature, stranger);
-            *groups.entry(group(feature.kind)).or_default() += shown
+            let bits = shown
                 * ((1.0 - own) / (1.0 - stranger))
                     .log2()
                     .clamp(-ABSENT_AGAINST, 0.0);
+            *groups.entry(group(feature.kind)).or_default() += bits;
         }
-        let bits = groups
+        let bits: f64 = groups
             .values()
             .map(|bits| bits.clamp(-GROUP_AGAINST, GROUP_BOUND))
             .sum();
+        let bits = bits + system.max(-UPDATE_AGAINST);
         let fulfilled = if expected > 0.0 {
             1.0 - missed / expected
         } else {

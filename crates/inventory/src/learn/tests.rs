@@ -119,6 +119,45 @@ fn a_stranger_is_not_given_the_nearest_name() {
 }
 
 #[test]
+fn an_update_takes_a_device_only_so_far_from_its_label() {
+    let pack = learnt(house(12));
+    let fit = |evidence: &[(E, &str)]| {
+        let evidence: Vec<Evidence> = evidence
+            .iter()
+            .map(|(kind, value)| Evidence::new(*kind, *value))
+            .collect();
+        let learned = pack.learnt().expect("a learnt pack");
+        learned.fits(&feature::features(&evidence)).remove(0)
+    };
+    let before = fit(OTHER_PUMP);
+    let mut updated = OTHER_PUMP.to_vec();
+    updated[1] = (E::DhcpParameters, "9,8,7,6,5");
+    updated[2] = (E::DhcpVendorClass, "newos 7.0");
+    let (some, all) = (fit(&updated), {
+        updated.extend([
+            (E::TcpSyn, "64:1:new"),
+            (E::TlsJa4, "t13dnew"),
+            (E::SshServer, "SSH-2.0-new"),
+            (E::HttpServer, "new/1"),
+        ]);
+        fit(&updated)
+    });
+    for fit in [&some, &all] {
+        assert_eq!(pack_label(&pack, fit), "pump");
+        assert!(fit.bits < before.bits, "{fit:?} {before:?}");
+    }
+    // One update replaces it all: the fourth new value says no more than the first two.
+    assert!(some.bits - all.bits < 2.0, "{some:?} {all:?}");
+    assert!(all.explained > 0.5, "{all:?}");
+}
+
+fn pack_label(pack: &Pack, fit: &model::Fit) -> SmolStr {
+    pack.learnt().expect("a learnt pack").labels[fit.label]
+        .name
+        .clone()
+}
+
+#[test]
 fn the_same_examples_in_any_order_make_the_same_pack() {
     let mut devices = house(6);
     let one = learnt(devices.clone()).to_text();

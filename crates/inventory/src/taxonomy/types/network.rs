@@ -1,0 +1,130 @@
+//! What carries the network.
+
+use domain::Criticality::{Business, Clinical};
+
+use super::kind;
+use crate::taxonomy::DeviceType;
+
+pub(super) const TYPES: &[DeviceType] = &[
+    kind(
+        "management_controller",
+        "network",
+        Business,
+        "a server management controller",
+        None,
+        &[
+            "lights_out_management",
+            "bmc",
+            "ilo",
+            "idrac",
+            "onboard_administrator",
+            "management_processor",
+        ],
+    ),
+    kind(
+        "switch",
+        "network",
+        Clinical,
+        "a network switch",
+        Some("network_appliance"),
+        &["hub", "ethernet_switch", "atm_switch"],
+    ),
+    kind(
+        "router",
+        "network",
+        Clinical,
+        "a router",
+        Some("network_appliance"),
+        &["adsl_router", "wan_accelerator", "sd_wan_appliance"],
+    ),
+    kind(
+        "firewall",
+        "network",
+        Clinical,
+        "a firewall",
+        Some("network_appliance"),
+        &["security_appliance", "vpn", "ips", "ids", "utm"],
+    ),
+    kind(
+        "access_point",
+        "network",
+        Clinical,
+        "a wireless access point",
+        Some("network_appliance"),
+        &["wap", "wlan_repeater", "wireless_bridge"],
+    ),
+    kind(
+        "wireless_controller",
+        "network",
+        Clinical,
+        "a wireless controller",
+        Some("network_appliance"),
+        &[],
+    ),
+    kind(
+        "load_balancer",
+        "network",
+        Clinical,
+        "a load balancer",
+        Some("network_appliance"),
+        &[],
+    ),
+    kind(
+        "home_router",
+        "network",
+        Business,
+        "a broadband router",
+        Some("network_appliance"),
+        &[
+            "broadband_router",
+            "cable_modem",
+            "docsis_cable_modem",
+            "dsl_modem",
+            "adsl_modem",
+            "wireless_router",
+        ],
+    ),
+    kind(
+        "serial_gateway",
+        "network",
+        Clinical,
+        "a serial device server",
+        None,
+        &[
+            "device_server",
+            "serial_device_server",
+            "ethernet_adapter",
+            "terminal_server",
+            "console_server",
+        ],
+    ),
+    kind(
+        "network_appliance",
+        "network",
+        Clinical,
+        "a network appliance",
+        None,
+        &[
+            "network_management_device",
+            "appliance",
+            "web_proxy",
+            "monitoring",
+            "nac",
+        ],
+    ),
+    kind(
+        "voip_gateway",
+        "network",
+        Business,
+        "a voice gateway",
+        None,
+        &[
+            "sip_gateway",
+            "media_gateway",
+            "voip_switch",
+            "voip_server",
+            "pbx",
+            "sip_device",
+        ],
+    ),
+];
