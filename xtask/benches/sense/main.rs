@@ -1,4 +1,5 @@
-//! The sensor beside ndpiReader, p0f and tshark on one merged capture: one thread each, turn by turn.
+//! The sensor beside ndpiReader, p0f, tshark and, where it is installed, suricata on one merged capture: one thread each,
+//! turn by turn; beside ndpiReader also on other mixes of traffic.
 //!
 //! What counts is packets for each second of CPU time of the whole process, file reading included: on a machine that
 //! others use too, wall time says less. Ours extracts everything it knows meanwhile. Then: scaling over two threads,
@@ -17,14 +18,18 @@ mod rivals;
 mod traffic;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use domain::Timestamp;
+use sample::{Hospital, Network};
+use xtask::packages::program;
 use xtask::workspace::say;
 
 use crate::cost::Cost;
+use crate::packets::Packet;
 use crate::report::{Memory, Report, Run, Side};
 
 #[derive(Debug, Parser)]
@@ -40,6 +45,10 @@ struct Arguments {
     /// Rounds; each side has its turn in every round, and the median counts (tshark runs once)
     #[arg(long, default_value_t = 3)]
     rounds: u64,
+
+    /// Merge the captures below this folder instead of the shared ones (may be given several times)
+    #[arg(long)]
+    captures: Vec<PathBuf>,
 
     /// Leave the rivals out
     #[arg(long)]
@@ -105,35 +114,21 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let data = packets::data_folder().context(
-        "no shared test data; hint: set `ASEPSIS_DATA` to the folder with `captures` and `devices`",
-    )?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let mut mixes = mixes(&arguments.captures)?.into_iter();
+    let (name, captures) = mixes.next().context("no traffic")?;
+    say(&format!("merging {name}"));
     let file = folder.path().join("merged.pcap");
-    say("merging captures");
-    let mix = traffic::merge(&data, arguments.packets, &file)?;
+    let mix = traffic::merge(&captures, arguments.packets, &file)?;
     let mut report = Report::new(mix);
-    for round in 1..=arguments.rounds {
-        say(&format!("round {round} of {}", arguments.rounds));
-        for side in Side::ALL {
-            let once = side == Side::Tshark && round > 1;
-            let rival = side != Side::Ours;
-            if once || (rival && arguments.alone) {
-                continue;
-            }
-            let packets = report.packets();
-            let (cost, read) = match side {
-                Side::Ours => {
-                    let (cost, said) = myself(&["ours", &file.to_string_lossy()])?;
-                    report.found = Some(said);
-                    (cost, packets)
-                }
-                rival => rivals::run(rival, &file, packets, folder.path())?,
-            };
-            let run = Run::new(cost, read);
-            say(&run.progress(side));
-            report.runs.entry(side).or_default().push(run);
-        }
+    measure(&mut report, arguments, &Side::ALL, &file)?;
+    for (name, captures) in mixes {
+        say(&format!("only {name}"));
+        let file = folder.path().join("other.pcap");
+        let mix = traffic::merge(&captures, arguments.packets / 3, &file)?;
+        let mut other = Report::new(mix);
+        measure(&mut other, arguments, &[Side::Ours, Side::Ndpi], &file)?;
+        report.others.push((name, other));
     }
     say("two threads");
     report.scaling = Some(ours::scaling(&file, arguments.rounds)?);
@@ -152,6 +147,75 @@ fn run(arguments: &Arguments) -> Result<()> {
     writeln!(out, "{}", report.table()?).context("cannot print")?;
     if arguments.format == Format::Json {
         writeln!(out, "{}", report.json()?).context("cannot print")?;
+    }
+    Ok(())
+}
+
+/// Traffic to measure on, the merger of all of it first: one mix flatters, several do not.
+fn mixes(folders: &[PathBuf]) -> Result<Vec<(String, Vec<Vec<Packet>>)>> {
+    if !folders.is_empty() {
+        return Ok(vec![(
+            "the captures given".to_owned(),
+            traffic::read(folders)?,
+        )]);
+    }
+    let data = packets::data_folder().context(
+        "no shared test data; hint: set `ASEPSIS_DATA` to the folder with `captures` and `devices`, or give `--captures`",
+    )?;
+    let shared = ["captures/ndpi", "captures/medical", "devices/iot-sentinel"];
+    let mut mixes = vec![(
+        "all captures".to_owned(),
+        traffic::read(&shared.map(|folder| data.join(folder)))?,
+    )];
+    for folder in shared {
+        mixes.push((folder.to_owned(), traffic::read(&[data.join(folder)])?));
+    }
+    mixes.push(("the sample hospital".to_owned(), vec![hospital()]));
+    Ok(mixes)
+}
+
+/// A working day of the sample hospital's network.
+fn hospital() -> Vec<Packet> {
+    // Monday, 16 June 2025, 06:00 to 18:00 UTC.
+    let from = Timestamp::from_millis(1_750_053_600_000);
+    let until = Timestamp::from_millis(from.as_millis() + 12 * 3_600_000);
+    let network = Network::of(&Hospital::generate(7, from));
+    let frames = network.packets(from, until).into_iter();
+    frames
+        .map(|frame| Packet {
+            at_us: frame.at.as_millis() * 1000,
+            link: 1,
+            length: frame.bytes.len(),
+            octets: frame.bytes,
+        })
+        .collect()
+}
+
+/// Gives each side its turn in every round.
+fn measure(report: &mut Report, arguments: &Arguments, sides: &[Side], file: &Path) -> Result<()> {
+    let folder = file.parent().context("a file lies in a folder")?;
+    for round in 1..=arguments.rounds {
+        say(&format!("round {round} of {}", arguments.rounds));
+        for side in sides {
+            let once = *side == Side::Tshark && round > 1;
+            let absent = *side == Side::Suricata && program(side.program()).is_none();
+            let rival = *side != Side::Ours;
+            if once || absent || (rival && arguments.alone) {
+                continue;
+            }
+            let packets = report.packets();
+            let (cost, read) = match side {
+                Side::Ours => {
+                    let (cost, said) = myself(&["ours", &file.to_string_lossy()])?;
+                    report.found = Some(said);
+                    (cost, packets)
+                }
+                rival => rivals::run(*rival, file, packets, folder)?,
+            };
+            let run = Run::new(cost, read);
+            say(&run.progress(*side));
+            report.runs.entry(*side).or_default().push(run);
+        }
     }
     Ok(())
 }

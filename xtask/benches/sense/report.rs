@@ -17,10 +17,18 @@ pub(crate) enum Side {
     Ndpi,
     P0f,
     Tshark,
+    /// Where it is installed.
+    Suricata,
 }
 
 impl Side {
-    pub(crate) const ALL: [Self; 4] = [Self::Ours, Self::Ndpi, Self::P0f, Self::Tshark];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ours,
+        Self::Ndpi,
+        Self::P0f,
+        Self::Tshark,
+        Self::Suricata,
+    ];
 
     pub(crate) fn program(self) -> &'static str {
         match self {
@@ -28,6 +36,7 @@ impl Side {
             Self::Ndpi => "ndpiReader",
             Self::P0f => "p0f",
             Self::Tshark => "tshark",
+            Self::Suricata => "suricata",
         }
     }
 
@@ -37,6 +46,7 @@ impl Side {
             Self::Ndpi => "ndpi",
             Self::P0f => "p0f",
             Self::Tshark => "tshark",
+            Self::Suricata => "suricata",
         }
     }
 }
@@ -77,6 +87,8 @@ impl Memory {
 pub(crate) struct Report {
     mix: Mix,
     pub(crate) runs: BTreeMap<Side, Vec<Run>>,
+    /// Other traffic, by its name.
+    pub(crate) others: Vec<(String, Report)>,
     /// What our sensor printed.
     pub(crate) found: Option<Value>,
     pub(crate) scaling: Option<Scaling>,
@@ -135,6 +147,7 @@ impl Report {
         Self {
             mix,
             runs: BTreeMap::new(),
+            others: Vec::new(),
             found: None,
             scaling: None,
             idle: Vec::new(),
@@ -199,6 +212,24 @@ impl Report {
                 middle.spread * 100.0,
                 middle.peak >> 20,
                 ours.cpu_pps / middle.cpu_pps
+            )?;
+        }
+        for (name, other) in &self.others {
+            let ours = other.middle(Side::Ours).context("ours did not run")?;
+            let rival = other.middle(Side::Ndpi);
+            let ratio = rival.map_or(String::new(), |rival| {
+                format!(
+                    ", ndpiReader {:.0} (ours is {:.2}x)",
+                    rival.cpu_pps,
+                    ours.cpu_pps / rival.cpu_pps
+                )
+            });
+            writeln!(
+                text,
+                "only {name} ({} packets of {:.0} octets): {:.0} packets/CPU s{ratio}",
+                other.mix.packets,
+                other.mix.bytes as f64 / other.mix.packets as f64,
+                ours.cpu_pps
             )?;
         }
         if let Some(Scaling { wall, cpu }) = self.scaling {
@@ -278,6 +309,17 @@ impl Report {
                 "flows": memory.flows,
             })
         };
+        let mut others = Map::new();
+        for (name, other) in &self.others {
+            let ours = other.middle(Side::Ours).context("ours did not run")?;
+            let rival = other.middle(Side::Ndpi);
+            let row = json!({
+                "pps": ours.cpu_pps,
+                "pps_vs_ndpi": rival.map(|rival| ours.cpu_pps / rival.cpu_pps),
+                "packets": other.mix.packets,
+            });
+            others.insert(name.clone(), row);
+        }
         let idle = self.idle.iter().map(Memory::each).fold(0.0, f64::max);
         Ok(json!({
             "pps": ours.cpu_pps,
@@ -286,6 +328,7 @@ impl Report {
             "idle_device_bytes": idle,
             "flood": self.flood.iter().map(flood).collect::<Vec<_>>(),
             "sides": sides,
+            "mixes": others,
             "packets": self.mix.packets,
             "found": self.found,
         })

@@ -19,7 +19,7 @@ pub(crate) fn run(side: Side, file: &Path, packets: u64, folder: &Path) -> Resul
         .with_context(|| format!("`{name}` is missing; hint: run `cargo xtask bench sense`"))?;
     let mut command = Command::new(path);
     match side {
-        Side::Ours => {}
+        Side::Ours | Side::Suricata => {}
         Side::Ndpi => {
             command.arg("-i").arg(file).arg("-q");
         }
@@ -46,6 +46,11 @@ pub(crate) fn run(side: Side, file: &Path, packets: u64, folder: &Path) -> Resul
                 .args(["-e", "dns.qry.name", "-r"])
                 .arg(file);
         }
+    }
+    if side == Side::Suricata {
+        // Single-threaded, without rules, checksums as they come; its own logs are what it extracts.
+        command.args(["--runmode", "single", "-k", "none", "-S", "/dev/null", "-l"]);
+        command.arg(folder).arg("-r").arg(file);
     }
     let command = command.stdout(Stdio::null()).stderr(Stdio::null());
     let (cost, _) = cost::of(name, command)?;

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::packets::{self, Packet};
-
-/// Where the shared data has captures.
-const FOLDERS: [&str; 3] = ["captures/ndpi", "captures/medical", "devices/iot-sentinel"];
 
 /// The copies begin within this time, in microseconds.
 const WINDOW_US: i64 = 600_000_000;
@@ -33,24 +30,32 @@ pub(crate) struct Mix {
     pub(crate) protocols: BTreeMap<&'static str, u64>,
 }
 
-/// Merges the captures below `data` into `file`, about `wanted` packets.
-pub(crate) fn merge(data: &Path, wanted: usize, file: &Path) -> Result<Mix> {
+/// The packets of every capture below these folders, each capture by itself. One link type for all readers.
+pub(crate) fn read(folders: &[PathBuf]) -> Result<Vec<Vec<Packet>>> {
     let mut captures = Vec::new();
-    for folder in FOLDERS {
-        for path in packets::captures(&data.join(folder)) {
-            let octets = std::fs::read(&path)
-                .with_context(|| format!("cannot read `{}`", path.display()))?;
-            let mut packets = packets::read(&octets);
-            // One link type for all readers.
-            packets.retain(|packet| packet.link == 1 && packet.length <= 65_535);
-            if !packets.is_empty() {
-                captures.push(packets);
-            }
+    for path in folders.iter().flat_map(|folder| packets::captures(folder)) {
+        let octets =
+            std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let mut packets = packets::read(&octets);
+        packets.retain(|packet| packet.link == 1 && packet.length <= 65_535);
+        if !packets.is_empty() {
+            captures.push(packets);
         }
     }
+    ensure!(
+        !captures.is_empty(),
+        "no captures of Ethernet below {folders:?}"
+    );
+    Ok(captures)
+}
+
+/// Merges captures into `file`, about `wanted` packets.
+pub(crate) fn merge(captures: &[Vec<Packet>], wanted: usize, file: &Path) -> Result<Mix> {
     let each: usize = captures.iter().map(Vec::len).sum();
-    ensure!(each > 0, "no captures below `{}`", data.display());
-    let copies = u32::try_from(wanted.div_ceil(each)).context("too many packets wanted")?;
+    ensure!(each > 0, "no packets to merge");
+    // A copy's addresses differ from another's in one octet.
+    let copies =
+        u32::try_from(wanted.div_ceil(each).min(256)).context("too many packets wanted")?;
     let mut order: Vec<(i64, u32, u32, u32)> = Vec::with_capacity(each * copies as usize);
     for copy in 0..copies {
         for (number, capture) in captures.iter().enumerate() {
