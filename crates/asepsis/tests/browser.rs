@@ -39,6 +39,9 @@ use support::{program, tell};
 /// What a browser test needs; `cargo xtask test` knows the packages.
 const PROGRAMS: [&str; 3] = ["chromium", "chromedriver", "certutil"];
 
+/// WebDriver's code for the key Enter.
+const ENTER: &str = "\u{e007}";
+
 /// A demo, and the people and patients to play with.
 struct Stage {
     demo: Demo,
@@ -245,6 +248,7 @@ fn every_page_of_the_console_opens_and_the_log_verifies() {
     for (page, heading) in [
         ("decisions", "Decisions"),
         ("applications", "Applications"),
+        ("devices", "Devices"),
         ("people", "People"),
         ("sessions", "Sessions"),
         ("audit", "Audit"),
@@ -263,6 +267,121 @@ fn every_page_of_the_console_opens_and_the_log_verifies() {
     browser.see_saying("h1", "Proof of record 0");
     browser.screenshot("proof");
     browser.no_complaints(&[]);
+}
+
+#[test]
+fn devices_are_found_explained_and_named_with_the_keyboard_alone() {
+    let Some(stage) = Stage::set("devices", Scheme::Http) else {
+        return;
+    };
+    let cast = stage.hospital.example(Example::ItAdministrator);
+    let mut browser = stage.visitor("administrator");
+    stage.sign_in(&mut browser, "console", "/devices", &cast);
+    // The program begins with the register and goes on with packets: the first pages know no device or no sensor yet.
+    for _ in 0..40 {
+        let is_there = |css: &str| !browser.all(css).is_empty();
+        if is_there("[data-sensor=core-mirror]") && is_there("#devices tbody tr") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        browser.open(&stage.address("console", "/devices"));
+    }
+    browser.see("#devices tbody tr");
+    browser.screenshot("list");
+    // The sensor is at work: figures move, and nobody reloads.
+    let figure = |browser: &Browser, css: &str| browser.words(&browser.see(css));
+    let packets = figure(&browser, "[data-sensor=core-mirror] .value");
+    browser.wait("more packets", |browser| {
+        (figure(browser, "[data-sensor=core-mirror] .value") != packets).then_some(())
+    });
+    assert_ne!(figure(&browser, "[data-figure=all]"), "0");
+    browser.screenshot("live");
+
+    // Rows follow what is typed, on the same page.
+    browser.script("window.same = true", &[]);
+    browser.fill("#q", "pump");
+    let told = |browser: &Browser| -> Vec<String> {
+        let rows = browser.all("#devices tbody tr");
+        rows.iter().map(|row| browser.words(row)).collect()
+    };
+    browser.wait("pumps only", |browser| {
+        let rows = told(browser);
+        let fits = !rows.is_empty() && rows.iter().all(|row| row.to_lowercase().contains("pump"));
+        fits.then_some(())
+    });
+    browser.arrive("q=pump");
+    browser.click_saying("#devices thead a", "Maker and model");
+    browser.see("#devices th[aria-sort]:nth-of-type(3)");
+    browser.arrive("sort=vendor");
+    assert_eq!(
+        browser.script("return window.same", &[]),
+        true,
+        "the page was loaded again"
+    );
+    browser.screenshot("found");
+    browser.resize(768, 1024);
+    let wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth";
+    assert_eq!(
+        browser.script(wide, &[]),
+        false,
+        "the page is wider than a ward tablet"
+    );
+    browser.screenshot("tablet");
+
+    browser.click("#devices tbody a");
+    browser.see_saying("h2", "Evidence");
+    browser.see_saying("h2", "Known risks");
+    assert!(
+        !browser.source().contains("/tmp"),
+        "a folder of this machine is told"
+    );
+    assert_eq!(
+        browser.script(wide, &[]),
+        false,
+        "the page is wider than a ward tablet"
+    );
+    browser.screenshot("one");
+    browser.open(&stage.address("console", "/devices/map"));
+    browser.see("svg.map circle.unit");
+    browser.screenshot("map");
+    browser.no_complaints(&[]);
+
+    // Three keys for an answer: choose, see what it changes, say yes. The sensor goes on meanwhile, so that a question may
+    // settle itself while it is looked at: then the next one is answered.
+    let answered = (0..5).any(|_| {
+        browser.open(&stage.address("console", "/devices/queue"));
+        browser.see("#question");
+        let field = browser.script("return document.activeElement.name", &[]);
+        assert!(
+            field == "other" || field == "kind",
+            "the keyboard is at {field}"
+        );
+        // A contradiction is decided by nobody's haste: nothing is chosen before a key says so.
+        browser.press(if field == "other" { "bed sensor" } else { " " });
+        browser.screenshot("queue");
+        browser.press(ENTER);
+        browser.arrive("/devices/queue/preview");
+        browser.see("main h1");
+        if !browser.text().contains("Nothing is changed yet.") {
+            return false;
+        }
+        browser.screenshot("preview");
+        browser.press(ENTER);
+        browser.wait("an end", |browser| {
+            (!browser.address().contains("/preview")).then_some(())
+        });
+        browser.see("main h1");
+        !browser.all(".band.permit").is_empty()
+    });
+    assert!(answered, "no question of five took an answer");
+    browser.read("Done:");
+    browser.screenshot("answered");
+    browser.click_saying(".band a", "Read the rule");
+    browser.see_saying("h2", "The rule");
+    browser.screenshot("rule");
+    browser.click_saying("button", "Take it back");
+    browser.see_saying(".band", "taken back");
+    browser.no_complaints(&[409]);
 }
 
 #[test]

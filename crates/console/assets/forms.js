@@ -28,8 +28,8 @@
     propose();
   }
 
-  // Filters apply as soon as they are chosen.
-  for (const form of document.querySelectorAll("form[data-filters]")) {
+  // Filters apply as soon as they are chosen; the list of devices sees to its own.
+  for (const form of document.querySelectorAll("form[data-filters]:not(#find)")) {
     form.addEventListener("change", () => form.requestSubmit());
   }
 

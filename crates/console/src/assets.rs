@@ -31,6 +31,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     const JS: &str = "text/javascript; charset=utf-8";
     [
         ("asepsis.css", CSS, include_str!("../assets/asepsis.css")),
+        ("devices.js", JS, include_str!("../assets/devices.js")),
         ("forms.js", JS, include_str!("../assets/forms.js")),
         ("live.js", JS, include_str!("../assets/live.js")),
         (

@@ -100,6 +100,7 @@ struct Shared {
     tokens: Tokens,
     verifier: Arc<Verifier>,
     streams: Arc<tokio::sync::Semaphore>,
+    map: devices::Map,
     since: String,
 }
 
@@ -113,6 +114,7 @@ impl Console {
                 tokens: Tokens::new(),
                 verifier: Arc::default(),
                 streams: Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX)),
+                map: devices::Map::default(),
                 since,
             }),
         }
@@ -214,8 +216,9 @@ impl Shared {
             ["audit", rest @ ..] if looks => audit_pages::route(&self, &request, rest)
                 .await
                 .map(Done::Whole),
+            ["devices", "stream"] if looks => devices::stream(&self, &request).map(Done::Streamed),
             ["devices", rest @ ..] if looks => {
-                devices::look(&self, &request, rest).map(Done::Whole)
+                devices::look(&self, &request, rest).await.map(Done::Whole)
             }
             ["devices", rest @ ..] => devices::change(&self, &request, rest)
                 .await

@@ -42,6 +42,21 @@ impl Fields {
     }
 }
 
+/// An address with these fields; without any, the path alone.
+pub(crate) fn with_query<'a>(
+    path: &str,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish();
+    if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    }
+}
+
 /// Accepts an address on the same host, and nothing that a browser could read as another host.
 ///
 /// Browsers read `\` as `/` and drop tab and line breaks, hence the strictness; bytes beyond ASCII come encoded.

@@ -158,6 +158,13 @@ pub(crate) fn clock(at: Timestamp) -> Markup {
     html! { time datetime=(exact) title=(exact) { (short) } }
 }
 
+/// The day alone (UTC).
+pub(crate) fn day(at: Timestamp) -> Markup {
+    let exact = at.to_string();
+    let short = exact.split('T').next().unwrap_or_default().to_owned();
+    html! { time datetime=(exact) title=(exact) { (short) } }
+}
+
 /// How long ago, in words.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let secs = now.since(at).as_secs();
@@ -193,6 +200,52 @@ pub(crate) fn plain(word: &str) -> String {
     words.join(" ")
 }
 
+/// Longest text from the network that a page shows, in characters.
+pub(crate) const TOLD_MAX: usize = 160;
+
+/// Text that a device or another stranger chose, as a page may show it: what is not visible or turns the direction of
+/// writing is replaced, and what is too long is cut.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown: String = text.chars().take(TOLD_MAX).map(visible).collect();
+    if text.chars().nth(TOLD_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The same for a line that is shown whole, whatever its length.
+pub(crate) fn harmless_line(line: &str) -> String {
+    line.chars().map(visible).collect()
+}
+
+fn visible(c: char) -> char {
+    if is_hidden(c) { '\u{fffd}' } else { c }
+}
+
+/// The same, kept apart from the direction of the words around it.
+pub(crate) fn told(text: &str) -> Markup {
+    html! { bdi { (harmless(text)) } }
+}
+
+/// Whether a character shows nothing of itself: controls, line ends, marks of direction, spaces of no width.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
 /// Text that maud already escaped, for joining fragments.
 pub(crate) fn joined(parts: impl IntoIterator<Item = Markup>) -> Markup {
     PreEscaped(parts.into_iter().map(|m| m.0).collect())
@@ -221,6 +274,23 @@ mod tests {
         assert!(!page.contains(" style="), "{page}");
         assert!(!page.contains("<style"));
         assert!(!page.contains(" onclick"));
+    }
+
+    #[test]
+    fn what_a_device_calls_itself_cannot_hide_or_turn_the_page() {
+        let hostile = "pump\u{202e}gnp.exe\u{200b}\0\n<script>alert(1)</script>";
+        let page = told(hostile).into_string();
+        assert!(page.starts_with("<bdi>") && page.ends_with("</bdi>"));
+        assert!(
+            !page.contains(['\u{202e}', '\u{200b}', '\0', '\n']),
+            "{page:?}"
+        );
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+        assert_eq!(harmless("Müller’s 心電図"), "Müller’s 心電図");
+        let long = harmless(&"x".repeat(10_000));
+        assert_eq!(long.chars().count(), TOLD_MAX + 1);
+        assert!(long.ends_with('…'));
+        assert_eq!(harmless(&"x".repeat(TOLD_MAX)).chars().count(), TOLD_MAX);
     }
 
     #[test]

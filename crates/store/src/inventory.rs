@@ -1,4 +1,5 @@
-//! The file of the inventory: sources, devices with their evidence, conversations, local rules, risk feeds, register.
+//! The file of the inventory: sources, devices with their evidence, conversations, local rules, risk feeds, register,
+//! and how far each sensor's spool was taken.
 //!
 //! Apart from the [`crate::Store`], so that `asepsis discover` can work while `asepsis up` holds the other file. What a
 //! row holds is the inventory's matter; here it is JSON under an identifier.
@@ -29,6 +30,8 @@ pub enum Table {
     Feeds,
     /// Rows of a register kept by people.
     Register,
+    /// How far the spools of sensors on other hosts were taken.
+    Spools,
 }
 
 impl Table {
@@ -40,6 +43,7 @@ impl Table {
             Self::Rules => "rules",
             Self::Feeds => "feeds",
             Self::Register => "register",
+            Self::Spools => "spools",
         }
     }
 }

@@ -42,14 +42,19 @@ pub(crate) const STORE: Schema = Schema {
 /// The inventory of devices: "ASIN".
 pub(crate) const INVENTORY: Schema = Schema {
     application_id: 0x4153_494E,
-    migrations: &[r"
+    migrations: &[
+        r"
     CREATE TABLE sources (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE devices (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE conversations (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE rules (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE feeds (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE register (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
-"],
+",
+        r"
+    CREATE TABLE spools (id TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT, WITHOUT ROWID;
+",
+    ],
 };
 
 /// Reads every object of a table that keeps one as JSON in `row`.

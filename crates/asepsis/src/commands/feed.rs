@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use inventory::risk::{Feed, Feeds, Reader};
 use serde_json::json;
-use store::{Change, InventoryStore, Rows, Table};
+use store::{Change, ErrorKind, InventoryStore, Rows, Table};
 
 use crate::cli;
 use crate::clock;
-use crate::estate;
+use crate::estate::{self, letterbox};
 use crate::failure::{Blame, Failure};
 use crate::output::{Output, STRONG, aside};
 
@@ -23,10 +23,22 @@ pub(crate) fn run(command: &cli::Feed, output: Output) -> Result<ExitCode, Failu
         cli::Feed::Import { files, data } => {
             std::fs::create_dir_all(data)
                 .input(format!("cannot use the data folder `{}`", data.display()))?;
-            let store =
-                InventoryStore::open(estate::path_in(data)).input("opening the inventory")?;
+            let keeper = Keeper::of(data)?;
+            let mut refused = Vec::new();
             for file in files {
-                import(file, &store, output)?;
+                match import(file, &keeper, output) {
+                    Ok(()) => {}
+                    // The others are no worse for it.
+                    Err(failure @ Failure::Input(_)) => refused.push(failure.sentence()),
+                    Err(other) => return Err(other),
+                }
+            }
+            match refused.as_slice() {
+                [] => {}
+                all if all.len() == files.len() => return Err(Failure::input(all.join("\n"))),
+                some => some.iter().for_each(|words| {
+                    aside(&format!("not imported: {words}"));
+                }),
             }
         }
         cli::Feed::Status { data } => status(data, output)?,
@@ -34,7 +46,36 @@ pub(crate) fn run(command: &cli::Feed, output: Output) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-fn import(path: &Path, store: &InventoryStore, output: Output) -> Result<(), Failure> {
+/// Who keeps the lists of a data folder.
+enum Keeper<'a> {
+    /// This program.
+    Here(InventoryStore),
+    /// The one that holds the file: lists are left for it.
+    Elsewhere(&'a Path),
+}
+
+impl<'a> Keeper<'a> {
+    fn of(data: &'a Path) -> Result<Self, Failure> {
+        match InventoryStore::open(estate::path_in(data)) {
+            Ok(store) => Ok(Self::Here(store)),
+            Err(error) if matches!(error.kind, ErrorKind::Locked) => Ok(Self::Elsewhere(data)),
+            Err(error) => Err(error).input("opening the inventory"),
+        }
+    }
+
+    fn keep(&self, feed: &Feed) -> anyhow::Result<()> {
+        match self {
+            Self::Here(store) => {
+                let mut change = Change::default();
+                change.put(Table::Feeds, letterbox::key(feed), feed)?;
+                Ok(store.write(change).wait()?)
+            }
+            Self::Elsewhere(data) => letterbox::put(data, feed),
+        }
+    }
+}
+
+fn import(path: &Path, keeper: &Keeper<'_>, output: Output) -> Result<(), Failure> {
     let shown = path.display();
     let mut file = std::fs::File::open(path).input(format!("cannot read `{shown}`"))?;
     let length = file.metadata().map_or(0, |m| m.len());
@@ -64,20 +105,20 @@ fn import(path: &Path, store: &InventoryStore, output: Output) -> Result<(), Fai
         import,
         imported: clock::now(),
     };
-    let mut change = Change::default();
-    change
-        .put(Table::Feeds, format!("{kind} {name}"), &feed)
-        .running("writing the feed")?;
-    store.write(change).wait().running("writing the feed")?;
+    keeper.keep(&feed).running("writing the feed")?;
+    let later = matches!(keeper, Keeper::Elsewhere(_));
     if output.is_json() {
-        return output.json(&json!({ "file": path, "kind": kind, "counts": counts }));
+        return output.json(
+            &json!({ "file": path, "kind": kind, "counts": counts, "taken_by_running_program": later }),
+        );
     }
     output.line(&format!(
-        "{STRONG}{shown}{STRONG:#}: {kind}, {} rows kept, {} say nothing usable, {} could not be read{}",
+        "{STRONG}{shown}{STRONG:#}: {kind}, {} rows kept, {} say nothing usable, {} could not be read{}{}",
         counts.kept,
         counts.passed_over,
         counts.bad,
-        if counts.cut > 0 { format!(", {} beyond what is kept", counts.cut) } else { String::new() }
+        if counts.cut > 0 { format!(", {} beyond what is kept", counts.cut) } else { String::new() },
+        if later { "; the running program takes it within seconds" } else { "" }
     ))
 }
 

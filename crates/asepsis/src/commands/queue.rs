@@ -11,7 +11,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::InventoryConfig;
 use crate::estate::{self, Estate, Settings};
-use crate::failure::Failure;
+use crate::failure::{Blame, Failure};
 use crate::output::{DIM, Output, STRONG};
 
 /// Pieces of shared evidence shown of a question.
@@ -42,6 +42,12 @@ pub(crate) fn run(command: cli::Queue, output: Output) -> Result<ExitCode, Failu
                 ))?;
             }
         }
+        cli::Queue::Rules { data } => rules(&open(&data)?, output)?,
+        cli::Queue::Share {
+            rule,
+            output: path,
+            data,
+        } => share(&open(&data)?, &rule, &path, output)?,
         cli::Queue::Undo { rule, data } => {
             open(&data)?.undo(&rule).map_err(Failure::input)?;
             if output.is_json() {
@@ -65,10 +71,62 @@ fn open(data: &Path) -> Result<Estate, Failure> {
     Estate::open(Some(data), Settings::new(&InventoryConfig::default())?)
 }
 
+fn rules(estate: &Estate, output: Output) -> Result<(), Failure> {
+    let rules = estate.rules();
+    if output.is_json() {
+        return rules.iter().try_for_each(|rule| {
+            output.json(&json!({
+                "rule": rule.id, "says": rule.words, "by": rule.by, "at": rule.at, "devices": rule.devices,
+                "shared": rule.shared, "pack": rule.pack,
+            }))
+        });
+    }
+    if rules.is_empty() {
+        return output.line("No rule is in force.");
+    }
+    for rule in &rules {
+        output.line(&format!(
+            "{STRONG}{}{STRONG:#}  {} ({}, {})",
+            rule.id, rule.words, rule.by, rule.at
+        ))?;
+        for line in rule.shared.iter().take(SHARED_SHOWN) {
+            output.line(&format!("    {line}"))?;
+        }
+    }
+    output.line(&format!(
+        "{DIM}asepsis queue share RULE -o PACK writes one for others; asepsis queue undo RULE takes one back{DIM:#}"
+    ))
+}
+
+fn share(estate: &Estate, rule: &str, path: &Path, output: Output) -> Result<(), Failure> {
+    let found = estate.rules().into_iter().find(|r| r.id == rule);
+    let found = found.ok_or_else(|| {
+        Failure::input(format!(
+            "no rule `{rule}` is in force (hint: `asepsis queue rules` lists them)"
+        ))
+    })?;
+    let pack = found.pack.ok_or_else(|| {
+        Failure::input(format!(
+            "`{rule}` names single devices, and nothing tells these from others: there is no fingerprint to share"
+        ))
+    })?;
+    std::fs::write(path, pack).input(format!("cannot write `{}`", path.display()))?;
+    if output.is_json() {
+        return output.json(&json!({ "rule": rule, "pack": path }));
+    }
+    output.line(&format!(
+        "{STRONG}{}{STRONG:#} names neither person nor device\n{DIM}asepsis fingerprint test {} checks it; \
+         asepsis discover --fingerprints {} SOURCE… uses it{DIM:#}",
+        path.display(),
+        path.display(),
+        path.display()
+    ))
+}
+
 fn list(estate: &Estate, output: Output) -> Result<(), Failure> {
     let questions = estate.questions();
     if output.is_json() {
-        for q in &questions {
+        for q in questions.iter() {
             let devices: Vec<&str> = q.devices.iter().map(domain::DeviceId::as_str).collect();
             let suggestions: Vec<&str> = q
                 .suggestions
@@ -85,13 +143,10 @@ fn list(estate: &Estate, output: Output) -> Result<(), Failure> {
     if questions.is_empty() {
         return output.line("No question is open.");
     }
-    for q in &questions {
+    for q in questions.iter() {
         output.line(&format!(
-            "{STRONG}{}{STRONG:#}  {} ({}, {} devices)",
-            q.id,
-            q.words,
-            q.cause,
-            q.devices.len()
+            "{STRONG}{}{STRONG:#}  {} ({})",
+            q.id, q.words, q.cause
         ))?;
         for line in q.shared.iter().take(SHARED_SHOWN) {
             output.line(&format!("    {line}"))?;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use capture::{Input, Job};
 use console::estate::SensorState;
 use domain::observation::{Sink, Source, SourceKind};
-use domain::{SourceId, Timestamp};
+use domain::{Flow, Observation, SourceId, Timestamp};
 use sample::{Hospital, Network};
 use sense::{Limits, LinkType, Sensor};
 
@@ -22,6 +22,28 @@ const PAST: Duration = Duration::from_secs(7 * 86_400);
 const STRETCH: Duration = Duration::from_secs(6 * 3600);
 /// Name of the sensor and of its source.
 const MIRROR: &str = "core-mirror";
+/// Name of the hospital's register as a source.
+const REGISTER: &str = "hospital register";
+
+/// Gives the register a name for people: the file lies in a folder that goes with the demo.
+struct Named<S>(S);
+
+impl<S: Sink> Sink for Named<S> {
+    fn observe(&mut self, observation: Observation) {
+        self.0.observe(observation);
+    }
+
+    fn flow(&mut self, flow: Flow) {
+        self.0.flow(flow);
+    }
+
+    fn source(&mut self, source: Source) -> SourceId {
+        self.0.source(Source {
+            name: REGISTER.into(),
+            ..source
+        })
+    }
+}
 
 /// The sensor at the sample hospital's mirror port. It ends when this goes.
 pub(super) struct Wire {
@@ -49,7 +71,7 @@ impl Wire {
                     vec![Input::File(register)],
                     capture::Options::new(clock::now),
                 );
-                job.run(&mut estate.sink(), &mut |_| {});
+                job.run(&mut Named(estate.sink()), &mut |_| {});
                 listen(&network, &estate, &told);
             })?;
         Ok(Self {

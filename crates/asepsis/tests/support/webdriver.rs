@@ -268,6 +268,25 @@ impl Browser {
         .unwrap_or_else(|failed| self.fail(&format!("cannot type into `{css}`: {failed}")));
     }
 
+    /// Presses keys where the keyboard is: text, or one of WebDriver's key codes.
+    pub(crate) fn press(&self, keys: &str) {
+        let active = self.get("/element/active");
+        let active = active
+            .unwrap_or_else(|failed| self.fail(&format!("nothing has the keyboard: {failed}")));
+        let element = active[ELEMENT].as_str().unwrap_or_default();
+        self.post(
+            &format!("/element/{element}/value"),
+            &json!({ "text": keys }),
+        )
+        .unwrap_or_else(|failed| self.fail(&format!("cannot press `{keys}`: {failed}")));
+    }
+
+    /// Gives the window another size, in CSS pixels.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        self.post("/window/rect", &json!({ "width": width, "height": height }))
+            .unwrap_or_else(|failed| self.fail(&format!("cannot resize: {failed}")));
+    }
+
     /// Chooses the entry of the selection `css` whose value is `value`.
     pub(crate) fn choose(&self, css: &str, value: &str) {
         self.click(&format!("{css} option[value=\"{value}\"]"));

@@ -30,7 +30,11 @@ const ROWS_PER_BEAT: usize = 40;
 /// The shortest time between two events, so that a busy hospital does not melt a browser.
 const BEAT: Duration = Duration::from_millis(250);
 /// Silence after which a comment says that the stream lives.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
+/// That comment.
+pub(super) const STILL_HERE: &[u8] = b": still here\n\n";
+/// The event that says that the viewer may no longer look.
+pub(super) const ENDED: &[u8] = b"event: ended\ndata: session\n\n";
 
 /// Which records a viewer wants to see.
 #[derive(Clone, Debug, Default)]
@@ -105,11 +109,7 @@ impl Filter {
 
 /// Opens a stream. It ends with the session, with the permit's time, and when the browser goes away.
 pub(super) fn open(shared: &Arc<Shared>, request: &Request) -> Result<Response<Body>, Refused> {
-    let slot = shared
-        .streams
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Refused::TooOften(10))?;
+    let seat = Seat::take(shared, request)?;
     let number = |text: Option<&str>| text.and_then(|t| t.parse::<u64>().ok());
     // After an interruption the browser says itself what it saw last.
     let resumed = request
@@ -123,35 +123,66 @@ pub(super) fn open(shared: &Arc<Shared>, request: &Request) -> Result<Response<B
         .unwrap_or(u64::MAX);
     let (sender, receiver) = mpsc::channel(4);
     let teller = Teller {
-        shared: shared.clone(),
         filter: Filter::of(&request.fields),
-        session: request.visit.session.clone(),
-        until: request
-            .visit
-            .permit
-            .as_ref()
-            .map(|p| p.permit().valid_until()),
-        _slot: slot,
+        seat,
     };
     tokio::spawn(teller.tell(cursor, sender));
-    let mut response = Response::new(Events(receiver).boxed_unsync());
+    Ok(respond(receiver))
+}
+
+/// The answer that carries events.
+pub(super) fn respond(events: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Events(events).boxed_unsync());
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    Ok(response)
+    response
 }
 
-struct Teller {
+/// A viewer of a stream, who may look for as long as the session and the permit last.
+pub(super) struct Seat {
     shared: Arc<Shared>,
-    filter: Filter,
     session: Option<identity::Live>,
     until: Option<domain::Timestamp>,
     _slot: OwnedSemaphorePermit,
 }
 
+impl Seat {
+    /// Takes one of [`STREAMS_MAX`] seats.
+    pub(super) fn take(shared: &Arc<Shared>, request: &Request) -> Result<Self, Refused> {
+        let slot = shared
+            .streams
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Refused::TooOften(10))?;
+        Ok(Self {
+            shared: shared.clone(),
+            session: request.visit.session.clone(),
+            until: request
+                .visit
+                .permit
+                .as_ref()
+                .map(|p| p.permit().valid_until()),
+            _slot: slot,
+        })
+    }
+
+    /// Whether the viewer may no longer look.
+    pub(super) fn over(&self) -> bool {
+        let now = (self.shared.parts.clock)();
+        self.session.as_ref().is_some_and(|s| !s.is_current(now))
+            || self.until.is_some_and(|until| now > until)
+    }
+}
+
+struct Teller {
+    filter: Filter,
+    seat: Seat,
+}
+
 impl Teller {
     async fn tell(self, cursor: u64, sender: mpsc::Sender<Bytes>) {
-        let live = &self.shared.parts.live;
+        let live = &self.seat.shared.parts.live;
         let mut news = live.watch();
         // A cursor from before a restart of this program lies ahead of everything there is.
         let mut cursor = cursor.min(live.since(u64::MAX).cursor);
@@ -164,10 +195,8 @@ impl Teller {
             return;
         }
         loop {
-            if self.over() {
-                let _ = sender
-                    .send(Bytes::from_static(b"event: ended\ndata: session\n\n"))
-                    .await;
+            if self.seat.over() {
+                let _ = sender.send(Bytes::from_static(ENDED)).await;
                 return;
             }
             news.mark_unchanged();
@@ -186,7 +215,7 @@ impl Teller {
                 () = sender.closed() => return,
                 changed = news.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(SILENCE) => {
-                    if sender.send(Bytes::from_static(b": still here\n\n")).await.is_err() {
+                    if sender.send(Bytes::from_static(STILL_HERE)).await.is_err() {
                         return;
                     }
                 }
@@ -194,15 +223,8 @@ impl Teller {
         }
     }
 
-    /// Whether the viewer may no longer look.
-    fn over(&self) -> bool {
-        let now = (self.shared.parts.clock)();
-        self.session.as_ref().is_some_and(|s| !s.is_current(now))
-            || self.until.is_some_and(|until| now > until)
-    }
-
     fn event(&self, seen: &[Arc<Stored>], missed: u64, cursor: u64) -> Option<Bytes> {
-        let world = self.shared.parts.world.load();
+        let world = self.seat.shared.parts.world.load();
         let wanted: Vec<&Arc<Stored>> = seen
             .iter()
             .filter(|s| self.filter.keeps(s, &world))

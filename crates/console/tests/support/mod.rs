@@ -1,6 +1,7 @@
 //! The real program in small: gateway, policies, sessions, log and store on a real socket, and a plain browser.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub(crate) mod estate;
 #[path = "../../../identity/tests/soft/mod.rs"]
 pub(crate) mod soft;
 
@@ -54,6 +55,7 @@ pub(crate) struct Stage {
     pub(crate) store: Store,
     pub(crate) log: audit::Log,
     pub(crate) live: Live,
+    pub(crate) network: Arc<estate::Network>,
     pub(crate) folder: tempfile::TempDir,
     /// Milliseconds that the clock is ahead.
     pub(crate) ahead: Arc<AtomicI64>,
@@ -195,6 +197,7 @@ impl Stage {
                 }),
             },
         });
+        let network = Arc::new(estate::Network::new());
         let console = Console::new(ConsoleParts {
             world: world.clone(),
             sessions: sessions.clone(),
@@ -216,7 +219,7 @@ impl Stage {
                     words: "not reachable".to_owned(),
                 })
             })),
-            estate: None,
+            estate: Some(network.clone()),
             clock: clock.clone(),
         });
         let gateway = Gateway::new(Parts {
@@ -252,6 +255,7 @@ impl Stage {
             store,
             log,
             live,
+            network,
             folder,
             ahead,
         }
@@ -293,6 +297,11 @@ impl Stage {
             ("return", to),
         ];
         browser.post(&address, &fields).await
+    }
+
+    /// The answers about devices that are in force.
+    pub(crate) fn network_rules(&self) -> Vec<console::estate::Rule> {
+        console::estate::Estate::rules(&*self.network)
     }
 
     /// The newest records of the log.

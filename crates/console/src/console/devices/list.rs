@@ -1,15 +1,16 @@
 //! Finding devices: search, filter, order, one page at a time.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
-use domain::DeviceProfile;
-
-use super::called;
-use crate::form::Fields;
+use crate::estate::{Listed, Picture};
+use crate::form::{Fields, with_query};
 
 /// Rows on a page.
 pub(super) const ROWS: usize = 100;
+/// Longest text of a search, in characters.
+pub(super) const QUERY_MAX: usize = 80;
+/// Longest name of a category or place, in characters.
+const CHOICE_MAX: usize = 4096;
 
 /// What somebody wants to see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,26 +21,29 @@ pub(super) struct Wish {
     pub(super) category: String,
     /// A ward or department.
     pub(super) unit: String,
-    /// A state: `unknown`, `contradictory`, `at_risk`.
+    /// One of [`STATES`].
     pub(super) state: String,
-    /// Column to order by.
+    /// One of [`ORDERS`].
     pub(super) sort: String,
     /// Page, from 1.
     pub(super) page: usize,
 }
 
 /// States to choose from.
-pub(super) const STATES: [(&str, &str); 4] = [
+pub(super) const STATES: [(&str, &str); 5] = [
     ("", "All"),
     ("unknown", "Not known"),
     ("contradictory", "Contradictory"),
-    ("at_risk", "With known risks"),
+    ("at_risk", "At risk"),
+    ("exploited", "At risk, exploited"),
 ];
 
-/// Orders to choose from.
-pub(super) const ORDERS: [(&str, &str); 6] = [
+/// Orders to choose from: the column's heading leads there.
+pub(super) const ORDERS: [(&str, &str); 8] = [
     ("", "Name"),
     ("type", "Type"),
+    ("vendor", "Maker"),
+    ("address", "Address"),
     ("unit", "Place"),
     ("confidence", "Least certain"),
     ("first", "Newest"),
@@ -50,31 +54,23 @@ pub(super) const ORDERS: [(&str, &str); 6] = [
 #[derive(Debug)]
 pub(super) struct Found<'a> {
     /// The rows of this page.
-    pub(super) rows: Vec<&'a DeviceProfile>,
+    pub(super) rows: Vec<&'a Listed>,
     /// How many match.
     pub(super) matching: usize,
-    /// How many there are.
-    pub(super) all: usize,
     /// Pages.
     pub(super) pages: usize,
-    /// Categories with their numbers.
-    pub(super) categories: BTreeMap<String, usize>,
-    /// Places.
-    pub(super) units: Vec<String>,
-    /// How many are not known, contradictory, at risk.
-    pub(super) unknown: usize,
-    pub(super) contradictory: usize,
-    pub(super) at_risk: usize,
+    /// This page, from 1.
+    pub(super) page: usize,
 }
 
 impl Wish {
     pub(super) fn of(fields: &Fields) -> Self {
-        let text = |name: &str| {
+        let text = |name: &str, most: usize| {
             fields
                 .get(name)
                 .unwrap_or_default()
                 .chars()
-                .take(80)
+                .take(most)
                 .collect::<String>()
         };
         let known = |value: String, list: &[(&str, &str)]| {
@@ -85,106 +81,110 @@ impl Wish {
             }
         };
         Self {
-            query: text("q").trim().to_owned(),
-            category: text("category"),
-            unit: text("unit"),
-            state: known(text("state"), &STATES),
-            sort: known(text("sort"), &ORDERS),
-            page: text("page").parse().unwrap_or(1).max(1),
+            query: text("q", QUERY_MAX).trim().to_owned(),
+            category: text("category", CHOICE_MAX),
+            unit: text("unit", CHOICE_MAX),
+            state: known(text("state", QUERY_MAX), &STATES),
+            sort: known(text("sort", QUERY_MAX), &ORDERS),
+            page: text("page", QUERY_MAX).parse().unwrap_or(1).max(1),
         }
     }
 
-    /// The address of the same wish on another page.
-    pub(super) fn address(&self, page: usize) -> String {
-        let mut text = form_urlencoded::Serializer::new(String::from("/devices?"));
-        for (name, value) in [
-            ("q", &self.query),
-            ("category", &self.category),
-            ("unit", &self.unit),
-            ("state", &self.state),
-            ("sort", &self.sort),
-        ] {
-            if !value.is_empty() {
-                text.append_pair(name, value);
-            }
+    /// The address of this wish.
+    pub(super) fn address(&self) -> String {
+        let page = self.page.to_string();
+        let fields = [
+            ("q", self.query.as_str()),
+            ("category", self.category.as_str()),
+            ("unit", self.unit.as_str()),
+            ("state", self.state.as_str()),
+            ("sort", self.sort.as_str()),
+            ("page", if self.page > 1 { page.as_str() } else { "" }),
+        ];
+        with_query(
+            "/devices",
+            fields.into_iter().filter(|(_, v)| !v.is_empty()),
+        )
+    }
+
+    /// The same wish on another page.
+    pub(super) fn on_page(&self, page: usize) -> Self {
+        Self {
+            page,
+            ..self.clone()
         }
-        text.append_pair("page", &page.to_string());
-        text.finish()
+    }
+
+    /// The same wish in another order, from its beginning.
+    pub(super) fn sorted_by(&self, sort: &str) -> Self {
+        Self {
+            sort: sort.to_owned(),
+            page: 1,
+            ..self.clone()
+        }
+    }
+
+    /// Only devices in this state.
+    pub(super) fn in_state(state: &str) -> Self {
+        Self {
+            state: state.to_owned(),
+            ..Self::default()
+        }
     }
 }
 
-/// What a device's category is called where it has none.
-pub(super) const NO_CATEGORY: &str = "unknown";
-
-pub(super) fn find<'a>(devices: &'a [DeviceProfile], wish: &Wish) -> Found<'a> {
+/// Finds the rows. Nothing of a device is copied, and no text is made.
+pub(super) fn find<'a>(picture: &'a Picture, wish: &Wish) -> Found<'a> {
     let words: Vec<String> = wish
         .query
         .split_whitespace()
         .map(str::to_lowercase)
         .collect();
-    let mut categories: BTreeMap<String, usize> = BTreeMap::new();
-    let mut units: Vec<&str> = Vec::new();
-    let (mut unknown, mut contradictory, mut at_risk) = (0, 0, 0);
-    let mut rows: Vec<(String, &DeviceProfile)> = Vec::new();
-    for device in devices {
-        let category = device.category.as_deref().unwrap_or(NO_CATEGORY);
-        *categories.entry(category.to_owned()).or_default() += 1;
-        units.extend(device.unit.as_ref().map(domain::UnitId::as_str));
-        unknown += usize::from(device.kind.is_none());
-        contradictory += usize::from(device.contradictory);
-        at_risk += usize::from(!device.risks.is_empty());
+    let fits = |device: &&Listed| {
         let state = match wish.state.as_str() {
-            "unknown" => device.kind.is_none(),
-            "contradictory" => device.contradictory,
-            "at_risk" => !device.risks.is_empty(),
+            "unknown" => device.profile.kind.is_none(),
+            "contradictory" => device.profile.contradictory,
+            "at_risk" => device.at_risk(),
+            "exploited" => device.exploited(),
             _ => true,
         };
-        let unit = wish.unit.is_empty()
-            || device
-                .unit
-                .as_ref()
-                .is_some_and(|u| u.as_str() == wish.unit);
-        if state
-            && unit
-            && (wish.category.is_empty() || category == wish.category)
-            && holds(device, &words)
-        {
-            rows.push((called(device).to_lowercase(), device));
-        }
+        let unit = device.profile.unit.as_ref().map(domain::UnitId::as_str);
+        state
+            && (wish.unit.is_empty() || unit == Some(wish.unit.as_str()))
+            && (wish.category.is_empty() || device.category() == wish.category)
+            && words.iter().all(|word| device.holds(word))
+    };
+    let mut rows: Vec<&Listed> = picture.by_name().map(|d| &**d).filter(fits).collect();
+    if !wish.sort.is_empty() {
+        // The sort is stable: what is equal stays in the order of names.
+        rows.sort_by(|a, b| order(&wish.sort, a, b));
     }
-    units.sort_unstable();
-    units.dedup();
-    rows.sort_by(|a, b| {
-        order(&wish.sort, a.1, b.1)
-            .then_with(|| a.0.cmp(&b.0))
-            .then_with(|| a.1.id.cmp(&b.1.id))
-    });
     let matching = rows.len();
     let pages = matching.div_ceil(ROWS).max(1);
-    let first = (wish.page.min(pages) - 1) * ROWS;
+    let page = wish.page.min(pages);
     Found {
         rows: rows
             .into_iter()
-            .skip(first)
+            .skip((page - 1) * ROWS)
             .take(ROWS)
-            .map(|(_, d)| d)
             .collect(),
         matching,
-        all: devices.len(),
         pages,
-        categories,
-        units: units.into_iter().map(str::to_owned).collect(),
-        unknown,
-        contradictory,
-        at_risk,
+        page,
     }
 }
 
-fn order(by: &str, a: &DeviceProfile, b: &DeviceProfile) -> Ordering {
+fn order(by: &str, a: &Listed, b: &Listed) -> Ordering {
+    // What is not known comes last.
+    fn known_first<T: Ord>(a: &Option<T>, b: &Option<T>) -> Ordering {
+        (a.is_none(), a).cmp(&(b.is_none(), b))
+    }
+    let (a, b) = (&a.profile, &b.profile);
     match by {
-        // What is not known comes last.
-        "type" => (a.kind.is_none(), &a.kind).cmp(&(b.kind.is_none(), &b.kind)),
-        "unit" => (a.unit.is_none(), &a.unit).cmp(&(b.unit.is_none(), &b.unit)),
+        "type" => known_first(&a.kind, &b.kind),
+        "vendor" => known_first(&a.vendor, &b.vendor).then_with(|| known_first(&a.model, &b.model)),
+        "address" => known_first(&a.addresses.first(), &b.addresses.first()),
+        "unit" => known_first(&a.unit, &b.unit),
         "confidence" => a.confidence.total_cmp(&b.confidence),
         "first" => b.first_seen.cmp(&a.first_seen),
         "last" => b.last_seen.cmp(&a.last_seen),
@@ -192,42 +192,18 @@ fn order(by: &str, a: &DeviceProfile, b: &DeviceProfile) -> Ordering {
     }
 }
 
-fn holds(device: &DeviceProfile, words: &[String]) -> bool {
-    words.iter().all(|word| {
-        let in_text = |text: &str| text.to_lowercase().contains(word.as_str());
-        let in_option = |text: &Option<smol_str::SmolStr>| text.as_deref().is_some_and(in_text);
-        device.names.iter().any(|n| in_text(n))
-            || in_option(&device.kind)
-            || device
-                .kind
-                .as_deref()
-                .is_some_and(|k| in_text(&k.replace('_', " ")))
-            || in_option(&device.vendor)
-            || in_option(&device.model)
-            || in_option(&device.os)
-            || in_option(&device.segment)
-            || device.unit.as_ref().is_some_and(|u| in_text(u.as_str()))
-            || device
-                .addresses
-                .iter()
-                .any(|a| a.to_string().starts_with(word.as_str()))
-            || device
-                .macs
-                .iter()
-                .any(|m| m.to_string().starts_with(word.as_str()))
-            || in_text(device.id.as_str())
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use domain::{Criticality, DeviceId, Timestamp};
+    use std::sync::Arc;
+
+    use domain::{Criticality, DeviceId, DeviceProfile, Timestamp};
 
     use super::*;
+    use crate::estate::RiskSummary;
 
-    fn device(n: usize) -> DeviceProfile {
-        DeviceProfile {
-            id: DeviceId::new(format!("d{n:04}")),
+    fn device(n: usize) -> Arc<Listed> {
+        let profile = DeviceProfile {
+            id: DeviceId::new(format!("d{n:05}")),
             macs: Vec::new(),
             addresses: vec![std::net::IpAddr::from([
                 10,
@@ -253,7 +229,12 @@ mod tests {
             behind: None,
             assets: Vec::new(),
             risks: Vec::new(),
-        }
+        };
+        let risk = RiskSummary {
+            known: u32::from(n.is_multiple_of(50)),
+            exploited: u32::from(n == 100),
+        };
+        Arc::new(Listed::new(profile, Some(risk), None))
     }
 
     fn wish(query: &str) -> Wish {
@@ -262,33 +243,53 @@ mod tests {
 
     #[test]
     fn search_filter_order_and_pages_work_together() {
-        let devices: Vec<DeviceProfile> = (0..250).map(device).collect();
-        let all = find(&devices, &wish(""));
-        assert_eq!(
-            (all.rows.len(), all.matching, all.pages, all.contradictory),
-            (ROWS, 250, 3, 1)
-        );
-        let last = find(&devices, &wish("page=9"));
-        assert_eq!(last.rows.len(), 50, "a page beyond the last is the last");
+        let picture = Picture::of((0..250).map(device));
+        let all = find(&picture, &wish(""));
+        assert_eq!((all.rows.len(), all.matching, all.pages), (ROWS, 250, 3));
+        assert_eq!(picture.totals().contradictory, 1);
+        let last = find(&picture, &wish("page=9"));
+        assert_eq!((last.rows.len(), last.page), (50, 3), "the last page");
         let pumps = find(
-            &devices,
-            &wish("q=infusion+pump+braun&unit=maple&sort=first"),
+            &picture,
+            &wish("q=infusion+PUMP+braun&unit=maple&sort=first"),
         );
         assert_eq!(pumps.matching, 6);
-        assert_eq!(pumps.rows[0].id.as_str(), "d0008");
-        assert_eq!(find(&devices, &wish("q=10.0.0.7")).matching, 1 + 10);
-        assert_eq!(find(&devices, &wish("state=contradictory")).matching, 1);
+        assert_eq!(pumps.rows[0].profile.id.as_str(), "d00008");
+        assert_eq!(find(&picture, &wish("q=10.0.0.7")).matching, 1 + 10);
+        assert_eq!(find(&picture, &wish("state=contradictory")).matching, 1);
+        assert_eq!(find(&picture, &wish("category=unknown")).matching, 84);
         assert_eq!(
-            find(&devices, &wish("sort=confidence")).rows[0].id.as_str(),
-            "d0000"
+            find(&picture, &wish("sort=confidence")).rows[0].name(),
+            "host-0"
         );
         assert_eq!(wish("sort=confidence&state=no-such").state, "");
     }
 
     #[test]
-    fn thousands_of_devices_are_searched_in_memory_without_a_copy_of_each() {
-        let devices: Vec<DeviceProfile> = (0..20_000).map(device).collect();
-        let found = find(&devices, &wish("q=host-1999&sort=type"));
-        assert_eq!(found.matching, 11);
+    fn devices_at_risk_are_found_and_the_exploited_among_them() {
+        let picture = Picture::of((0..250).map(device));
+        assert_eq!(find(&picture, &wish("state=at_risk")).matching, 5);
+        let worst = find(&picture, &wish("state=exploited"));
+        assert_eq!(worst.matching, 1);
+        assert_eq!(worst.rows[0].name(), "host-100");
+        assert_eq!(picture.totals().at_risk, 5);
+    }
+
+    #[test]
+    fn a_wish_comes_back_from_its_address() {
+        let wanted = wish("q=a+%26b&unit=ward+3&state=at_risk&sort=vendor&page=2");
+        let address = wanted.address();
+        let (path, query) = address.split_once('?').expect("a query");
+        assert_eq!(path, "/devices");
+        assert_eq!(wish(query), wanted);
+        assert_eq!(wish("").address(), "/devices");
+    }
+
+    #[test]
+    fn what_is_of_no_known_place_comes_after_what_is() {
+        let picture = Picture::of((0..250).map(device));
+        let found = find(&picture, &wish("sort=unit"));
+        assert!(found.rows[..10].iter().all(|d| d.profile.unit.is_some()));
+        assert!(found.rows[10..].iter().all(|d| d.profile.unit.is_none()));
     }
 }

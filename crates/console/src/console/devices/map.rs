@@ -1,19 +1,25 @@
 //! The map: places on a ring, devices in them, and who talks across.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::f64::consts::TAU;
 
 use domain::conversation::Protection;
-use domain::{Conversation, DeviceId, DeviceProfile};
+use domain::{Conversation, DeviceId};
+
+use crate::estate::{Listed, Picture};
 
 /// Places drawn; the rest is one place.
 const PLACES_MAX: usize = 16;
 /// Lines drawn, the heaviest first.
 const LINES_MAX: usize = 60;
+/// Services named for a line.
+const SERVICES_MAX: usize = 6;
 /// Where what is not a device of the hospital is drawn.
-const OUTSIDE: &str = "outside";
+pub(super) const OUTSIDE: &str = "outside";
 /// Where devices are drawn that nothing places.
 const NOWHERE: &str = "no known place";
+/// Places beyond [`PLACES_MAX`], the smallest.
+const ELSEWHERE: &str = "everywhere else";
 
 /// The map.
 #[derive(Debug, Default)]
@@ -47,40 +53,46 @@ pub(super) struct Line {
     pub(super) services: Vec<String>,
 }
 
-pub(super) fn draw(devices: &[DeviceProfile], conversations: &[Conversation]) -> Drawn {
-    let mut places: BTreeMap<String, (bool, Vec<&DeviceProfile>)> = BTreeMap::new();
-    let mut home: BTreeMap<&DeviceId, String> = BTreeMap::new();
-    for device in devices {
-        let (name, is_unit) = match (&device.unit, &device.segment) {
+pub(super) fn draw(picture: &Picture, conversations: &[Conversation]) -> Drawn {
+    let devices = picture.devices();
+    let home = |device: &Listed| -> (String, bool) {
+        match (&device.profile.unit, &device.profile.segment) {
             (Some(unit), _) => (unit.as_str().to_owned(), true),
             (None, Some(segment)) => (segment.to_string(), false),
             (None, None) => (NOWHERE.to_owned(), false),
-        };
-        home.insert(&device.id, name.clone());
+        }
+    };
+    let mut places: BTreeMap<String, (bool, Vec<&Listed>)> = BTreeMap::new();
+    for device in devices {
+        let (name, is_unit) = home(device);
         let place = places.entry(name).or_default();
         place.0 |= is_unit;
         place.1.push(device);
     }
-    let mut sized: Vec<(String, bool, Vec<&DeviceProfile>)> = places
+    let mut sized: Vec<(String, bool, Vec<&Listed>)> = places
         .into_iter()
         .map(|(name, (unit, list))| (name, unit, list))
         .collect();
     sized.sort_by(|a, b| b.2.len().cmp(&a.2.len()).then_with(|| a.0.cmp(&b.0)));
-    let rest: Vec<&DeviceProfile> = sized
+    let rest: Vec<&Listed> = sized
         .split_off(sized.len().min(PLACES_MAX))
         .into_iter()
         .flat_map(|(_, _, list)| list)
         .collect();
-    if !rest.is_empty() {
-        sized.push(("everywhere else".to_owned(), false, rest));
-    }
     // Neighbours on the ring are in the order of their names, so that the picture stays the same from day to day.
     sized.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+    if !rest.is_empty() {
+        sized.push((ELSEWHERE.to_owned(), false, rest));
+    }
     let shown = sized.len() + 1;
     let at = |n: usize| {
         let angle = TAU * n as f64 / shown as f64 - TAU / 4.0;
         (500.0 + 400.0 * angle.cos(), 330.0 + 250.0 * angle.sin())
     };
+    let mut index: HashMap<&DeviceId, usize> = HashMap::with_capacity(devices.len());
+    for (n, (_, _, list)) in sized.iter().enumerate() {
+        index.extend(list.iter().map(|d| (&d.profile.id, n)));
+    }
     let mut drawn: Vec<Place> = sized
         .iter()
         .enumerate()
@@ -89,32 +101,19 @@ pub(super) fn draw(devices: &[DeviceProfile], conversations: &[Conversation]) ->
             place(name, *is_unit, list, x, y)
         })
         .collect();
-    let (x, y) = at(sized.len());
-    drawn.push(Place {
-        devices: 0,
-        ..place(OUTSIDE, false, &[], x, y)
-    });
-    let index: BTreeMap<&str, usize> = sized
-        .iter()
-        .enumerate()
-        .map(|(n, p)| (p.0.as_str(), n))
-        .collect();
-    let rest = index.get("everywhere else").copied();
     let outside = sized.len();
-    let whose = |id: &DeviceId| match home.get(id) {
-        Some(name) => index.get(name.as_str()).copied().or(rest),
-        None => Some(outside),
-    };
-    let lines = lines(conversations, &whose);
+    let (x, y) = at(outside);
+    drawn.push(place(OUTSIDE, false, &[], x, y));
+    let whose = |id: &DeviceId| index.get(id).copied().unwrap_or(outside);
     Drawn {
-        lines,
+        lines: lines(conversations, &whose),
         places: drawn,
     }
 }
 
-fn place(name: &str, is_unit: bool, list: &[&DeviceProfile], x: f64, y: f64) -> Place {
+fn place(name: &str, is_unit: bool, list: &[&Listed], x: f64, y: f64) -> Place {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for kind in list.iter().filter_map(|d| d.kind.as_deref()) {
+    for kind in list.iter().filter_map(|d| d.profile.kind.as_deref()) {
         *kinds.entry(kind).or_default() += 1;
     }
     let mut kinds: Vec<(String, usize)> =
@@ -125,20 +124,17 @@ fn place(name: &str, is_unit: bool, list: &[&DeviceProfile], x: f64, y: f64) -> 
         is_unit,
         devices: list.len(),
         kinds,
-        unknown: list.iter().filter(|d| d.kind.is_none()).count(),
+        unknown: list.iter().filter(|d| d.profile.kind.is_none()).count(),
         x,
         y,
         radius: 12.0 + 3.0 * (list.len() as f64).sqrt().min(12.0),
     }
 }
 
-fn lines(conversations: &[Conversation], whose: &dyn Fn(&DeviceId) -> Option<usize>) -> Vec<Line> {
+fn lines(conversations: &[Conversation], whose: &dyn Fn(&DeviceId) -> usize) -> Vec<Line> {
     let mut lines: BTreeMap<(usize, usize), Line> = BTreeMap::new();
     for conversation in conversations {
-        let (Some(from), Some(to)) = (whose(&conversation.client), whose(&conversation.server))
-        else {
-            continue;
-        };
+        let (from, to) = (whose(&conversation.client), whose(&conversation.server));
         if from == to {
             continue;
         }
@@ -151,12 +147,14 @@ fn lines(conversations: &[Conversation], whose: &dyn Fn(&DeviceId) -> Option<usi
         });
         line.conversations += 1;
         line.cleartext += usize::from(conversation.protection == Protection::Cleartext);
-        let service = conversation.service.as_ref().map_or_else(
-            || format!("{}/{}", conversation.transport, conversation.port),
-            ToString::to_string,
-        );
-        if line.services.len() < 6 && !line.services.contains(&service) {
-            line.services.push(service);
+        if line.services.len() < SERVICES_MAX {
+            let service = conversation.service.as_ref().map_or_else(
+                || format!("{}/{}", conversation.transport, conversation.port),
+                ToString::to_string,
+            );
+            if !line.services.contains(&service) {
+                line.services.push(service);
+            }
         }
     }
     let mut lines: Vec<Line> = lines.into_values().collect();
