@@ -4,6 +4,7 @@ mod batch;
 mod host;
 mod intake;
 mod spool;
+mod taken;
 mod uplink;
 
 use std::time::Duration;
@@ -17,8 +18,10 @@ use crate::clock;
 use crate::config::{Sees, SensorConfig};
 use crate::estate::Estate;
 
+pub(crate) use batch::Counts;
 pub(crate) use host::run as run_host;
 pub(crate) use intake::{Intake, Take};
+pub(crate) use taken::{Places, Taken};
 
 use batch::Batch;
 
@@ -154,33 +157,42 @@ fn keep_watching(name: &str, input: &Input, stop: &Watch, observer: &impl Observ
 }
 
 impl Take for Estate {
-    fn take(&self, name: &str, batch: Batch) {
-        let mut sink = self.sink();
-        let numbers: Vec<SourceId> = batch
-            .sources
-            .into_iter()
-            .map(|source| {
-                sink.source(Source {
-                    name: format!("{name}: {}", source.name).into(),
-                    kind: source.kind,
+    fn take(&self, name: &str, spool: &str, number: u64, batch: Batch) {
+        let counts = batch.counts;
+        let new = self.take_batch(name, spool, number, |inventory| {
+            let numbers: Vec<SourceId> = batch
+                .sources
+                .into_iter()
+                .map(|source| {
+                    inventory.sources().add(Source {
+                        name: format!("{name}: {}", source.name).into(),
+                        kind: source.kind,
+                    })
                 })
-            })
-            .collect();
-        // A batch that names a source it did not bring says nothing that could be traced.
-        let here = |source: SourceId| numbers.get(usize::from(source.0)).copied();
-        for observation in batch.observations {
-            if let Some(source) = here(observation.source) {
-                sink.observe(Observation {
-                    source,
-                    ..observation
-                });
+                .collect();
+            // A batch that names a source it did not bring says nothing that could be traced.
+            let here = |source: SourceId| numbers.get(usize::from(source.0)).copied();
+            for observation in batch.observations {
+                if let Some(source) = here(observation.source) {
+                    inventory.observe(Observation {
+                        source,
+                        ..observation
+                    });
+                }
             }
-        }
-        for flow in batch.flows {
-            if let Some(source) = here(flow.source) {
-                sink.flow(Flow { source, ..flow });
+            for flow in batch.flows {
+                if let Some(source) = here(flow.source) {
+                    inventory.flow(Flow { source, ..flow });
+                }
             }
+        });
+        if new {
+            self.heard_of(name, counts);
         }
-        self.heard_of(name, batch.lost_packets, batch.lost_batches);
+    }
+
+    fn kept(&self, name: &str, spool: &str) -> u64 {
+        self.heard_of(name, Counts::default());
+        self.kept_of(name, spool)
     }
 }

@@ -10,7 +10,7 @@ use domain::{Flow, Observation};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::batch::Batch;
+use super::batch::{BATCH_BYTES_MAX, Batch, Counts};
 use super::spool::Spool;
 use super::uplink::{self, Centre};
 use super::{Observer, watch};
@@ -22,8 +22,9 @@ use crate::server;
 
 /// How often what was seen becomes a batch.
 const EVERY: Duration = Duration::from_secs(1);
-/// Observations and flows of a batch; more make a batch at once.
-const ITEMS_MAX: usize = 10_000;
+/// Observations and flows of a batch; more make a batch at once. Values are bounded, so that this many stay below
+/// [`BATCH_BYTES_MAX`].
+const ITEMS_MAX: usize = 5_000;
 
 /// Collects batches for the spool. Clones share it.
 #[derive(Clone)]
@@ -34,8 +35,8 @@ struct Collector {
 struct Shared {
     spool: Arc<Spool>,
     open: Mutex<Batch>,
-    /// Packets lost so far, by sensor.
-    lost: Mutex<Vec<(String, u64)>>,
+    /// Packets seen and lost so far, by sensor.
+    seen: Mutex<Vec<(String, u64, u64)>>,
 }
 
 impl Collector {
@@ -57,16 +58,26 @@ impl Collector {
             ..Batch::default()
         };
         let mut full = std::mem::replace(batch, fresh);
-        full.lost_batches = self.shared.spool.take_lost();
-        let kept = serde_json::to_vec(&full)
-            .map_err(anyhow::Error::from)
-            .and_then(|body| self.shared.spool.put(&body));
-        if let Err(error) = kept {
+        full.counts.lost_batches += self.shared.spool.take_lost();
+        if let Err(error) = self.keep(&full) {
             tracing::error!(
                 error = format!("{error:#}"),
                 "a batch could not be kept and is lost"
             );
+            // The next one tells of it.
+            batch.counts.add(full.counts);
+            batch.counts.lost_batches += 1;
         }
+    }
+
+    fn keep(&self, batch: &Batch) -> anyhow::Result<()> {
+        let body = serde_json::to_vec(batch)?;
+        anyhow::ensure!(
+            body.len() <= BATCH_BYTES_MAX,
+            "a batch has {} octets, more than the centre takes",
+            body.len()
+        );
+        self.shared.spool.put(&body)
     }
 }
 
@@ -78,18 +89,23 @@ impl Observer for Collector {
     }
 
     fn state(&self, state: SensorState) {
-        let mut lost = self.shared.lost.lock();
-        let before = match lost.iter_mut().find(|(name, _)| *name == state.name) {
-            Some((_, before)) => std::mem::replace(before, state.lost),
+        let mut seen = self.shared.seen.lock();
+        let (packets, lost) = match seen.iter_mut().find(|(name, _, _)| *name == state.name) {
+            Some((_, packets, lost)) => (
+                std::mem::replace(packets, state.packets),
+                std::mem::replace(lost, state.lost),
+            ),
             None => {
-                lost.push((state.name, state.lost));
-                0
+                seen.push((state.name, state.packets, state.lost));
+                (0, 0)
             }
         };
-        let more = state.lost.saturating_sub(before);
-        if more > 0 {
-            self.shared.open.lock().lost_packets += more;
-        }
+        let more = Counts {
+            packets: state.packets.saturating_sub(packets),
+            lost_packets: state.lost.saturating_sub(lost),
+            lost_batches: 0,
+        };
+        self.shared.open.lock().counts.add(more);
     }
 }
 
@@ -125,7 +141,7 @@ pub(crate) fn run(args: &cli::SensorHost, output: Output) -> Result<ExitCode, Fa
         shared: Arc::new(Shared {
             spool: Arc::clone(&spool),
             open: Mutex::default(),
-            lost: Mutex::default(),
+            seen: Mutex::default(),
         }),
     };
     let centre = Centre {

@@ -1,56 +1,53 @@
 //! The centre's end: batches of sensors on other hosts.
 //!
-//! A sensor is known by its certificate alone. Each batch is taken once: the centre remembers how far it has taken each
-//! spool, and answers a repeated batch like the first time.
+//! A sensor is known by its certificate alone. Each batch is taken once, also when the centre was killed in between: see
+//! [`super::taken`].
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::batch::{BATCH_BYTES_MAX, BATCH_PATH, Batch, SEQUENCE_HEADER, SPOOL_HEADER};
+use super::batch::{
+    BATCH_BYTES_MAX, BATCH_PATH, Batch, KEPT_HEADER, SEQUENCE_HEADER, SPOOL_HEADER, is_spool_name,
+};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// After which time a sensor has to show its certificate again, which may have run out.
+const CONNECTION_LIFE: Duration = Duration::from_secs(3600);
 /// Sensors connected at a time.
 const CONNECTIONS_MAX: usize = 256;
-/// Spools remembered for one sensor; the least advanced is forgotten first.
-const SPOOLS_MAX: usize = 16;
 
-/// Takes what sensors send.
+/// Takes what sensors send. Neither call blocks longer than memory takes.
 pub(crate) trait Take: Send + Sync + 'static {
-    /// Takes a batch of the sensor `name`. It blocks no longer than memory takes.
-    fn take(&self, name: &str, batch: Batch);
+    /// Takes a batch of the sensor `name`, unless it has taken this one of this spool.
+    fn take(&self, name: &str, spool: &str, number: u64, batch: Batch);
+    /// The sensor is there. Answers the number of the last batch of this spool that a power failure cannot take; 0: none.
+    fn kept(&self, name: &str, spool: &str) -> u64;
 }
 
 /// Where sensors on other hosts connect.
 pub(crate) struct Intake<T> {
     names: Vec<String>,
     take: T,
-    taken: Mutex<BTreeMap<(String, String), u64>>,
 }
 
 impl<T: Take> Intake<T> {
     /// An intake for the sensors of these names, which their certificates show.
     pub(crate) fn new(names: Vec<String>, take: T) -> Arc<Self> {
-        Arc::new(Self {
-            names,
-            take,
-            taken: Mutex::default(),
-        })
+        Arc::new(Self { names, take })
     }
 
     /// Serves for ever.
@@ -95,74 +92,74 @@ impl<T: Take> Intake<T> {
         let intake = &self;
         let name = &name;
         let service = service_fn(move |request| async move {
+            let (status, kept) = match intake.answer(name, request).await {
+                Ok(kept) => (StatusCode::NO_CONTENT, kept),
+                Err(status) => (status, 0),
+            };
             let mut response = Response::new(Empty::<Bytes>::new());
-            *response.status_mut() = intake.answer(name, request).await;
+            *response.status_mut() = status;
+            let headers = response.headers_mut();
+            headers.insert(KEPT_HEADER, HeaderValue::from(kept));
             Ok::<_, Infallible>(response)
         });
-        let served = hyper::server::conn::http1::Builder::new()
+        let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_secs(90))
             .max_buf_size(64 << 10)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, sensor = %name, "a sensor's connection ended");
+            .serve_connection(TokioIo::new(stream), service);
+        match tokio::time::timeout(CONNECTION_LIFE, serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, sensor = %name, "a sensor's connection ended");
+            }
+            Err(_) => tracing::debug!(sensor = %name, "a sensor shows its certificate again"),
         }
     }
 
-    async fn answer(&self, name: &str, request: Request<Incoming>) -> StatusCode {
+    /// How far the spool is in the file, or why the request is refused.
+    async fn answer(
+        self: &Arc<Self>,
+        name: &str,
+        request: Request<Incoming>,
+    ) -> Result<u64, StatusCode> {
         if request.uri().path() != BATCH_PATH {
-            return StatusCode::NOT_FOUND;
-        }
-        if request.method() != Method::POST {
-            return StatusCode::METHOD_NOT_ALLOWED;
+            return Err(StatusCode::NOT_FOUND);
         }
         let header = |key: &str| request.headers().get(key).and_then(|v| v.to_str().ok());
         let spool = header(SPOOL_HEADER)
-            .filter(|s| (1..=64).contains(&s.len()))
-            .map(str::to_owned);
-        let number = header(SEQUENCE_HEADER).and_then(|n| n.parse::<u64>().ok());
-        let (Some(spool), Some(number)) = (spool, number) else {
-            return StatusCode::BAD_REQUEST;
-        };
+            .filter(|s| is_spool_name(s))
+            .map(str::to_owned)
+            .ok_or(StatusCode::BAD_REQUEST)?;
+        match *request.method() {
+            Method::GET => return Ok(self.take.kept(name, &spool)),
+            Method::POST => {}
+            _ => return Err(StatusCode::METHOD_NOT_ALLOWED),
+        }
+        let number = header(SEQUENCE_HEADER)
+            .and_then(|n| n.parse::<u64>().ok())
+            .filter(|n| (1..u64::MAX).contains(n))
+            .ok_or(StatusCode::BAD_REQUEST)?;
         let body = Limited::new(request.into_body(), BATCH_BYTES_MAX).collect();
         let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
-            Err(_) => return StatusCode::REQUEST_TIMEOUT,
+            Err(_) => return Err(StatusCode::REQUEST_TIMEOUT),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                return StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
             }
-            Ok(Err(_)) => return StatusCode::BAD_REQUEST,
+            Ok(Err(_)) => return Err(StatusCode::BAD_REQUEST),
             Ok(Ok(body)) => body.to_bytes(),
         };
-        let Ok(batch) = serde_json::from_slice::<Batch>(&body) else {
-            return StatusCode::BAD_REQUEST;
-        };
-        if self.advance(name, spool, number) {
-            self.take.take(name, batch);
+        let (intake, name) = (Arc::clone(self), name.to_owned());
+        // A large batch must not hold up what else this thread serves.
+        let taking = tokio::task::spawn_blocking(move || {
+            let batch = serde_json::from_slice::<Batch>(&body).ok()?;
+            intake.take.take(&name, &spool, number, batch);
+            Some(intake.take.kept(&name, &spool))
+        });
+        match taking.await {
+            Ok(Some(kept)) => Ok(kept),
+            Ok(None) => Err(StatusCode::BAD_REQUEST),
+            Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
         }
-        StatusCode::NO_CONTENT
-    }
-
-    /// Whether this batch was not taken yet.
-    fn advance(&self, name: &str, spool: String, number: u64) -> bool {
-        let mut taken = self.taken.lock();
-        let key = (name.to_owned(), spool);
-        if taken.get(&key).is_some_and(|last| *last >= number) {
-            return false;
-        }
-        taken.insert(key, number);
-        let of_sensor = |key: &(String, String)| key.0 == name;
-        if taken.keys().filter(|k| of_sensor(k)).count() > SPOOLS_MAX {
-            let least = taken
-                .iter()
-                .filter(|(k, _)| of_sensor(k))
-                .min_by_key(|(_, n)| **n)
-                .map(|(k, _)| k.clone());
-            if let Some(least) = least {
-                taken.remove(&least);
-            }
-        }
-        true
     }
 
     /// The one configured sensor that a verified certificate names.
