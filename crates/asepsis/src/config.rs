@@ -3,6 +3,7 @@
 //! Unknown keys are refused, security settings have no default, and everything a file names is opened here, so
 //! that what comes after needs no further checking. Nothing is bound and nothing is written.
 
+mod assess;
 mod certificate;
 mod sensor;
 
@@ -18,6 +19,7 @@ use domain::{ApplicationId, Criticality, EnforcementMode, PersonId, Role};
 use policy::PolicyPack;
 use serde::Deserialize;
 
+pub(crate) use assess::AssessConfig;
 pub(crate) use certificate::{Chain, authorities};
 pub(crate) use sensor::{IntakeConfig, InventoryConfig, Sees, SensorConfig, SensorHost};
 
@@ -45,6 +47,8 @@ struct RawConfig {
     #[serde(default, rename = "sensor")]
     sensors: Vec<sensor::RawSensor>,
     sensor_intake: Option<sensor::RawIntake>,
+    #[serde(default)]
+    assess: assess::RawAssess,
 }
 
 /// A year, which is what browsers and their lists expect.
@@ -169,6 +173,8 @@ pub(crate) struct Config {
     pub(crate) sensors: Vec<SensorConfig>,
     /// Where sensors on other hosts connect.
     pub(crate) sensor_intake: Option<IntakeConfig>,
+    /// What the hospital has, for the assessment.
+    pub(crate) assess: AssessConfig,
 }
 
 /// A FHIR server that is asked for Encounter and CareTeam.
@@ -330,6 +336,7 @@ impl Config {
             .map(|intake| intake.check(base).context("in [sensor_intake]"))
             .transpose()?;
         sensor::check_all(&sensors, sensor_intake.as_ref())?;
+        let assess = raw.assess.check(base).context("in [assess]")?;
 
         Ok(Self {
             hospital: raw.hospital,
@@ -348,6 +355,7 @@ impl Config {
             inventory,
             sensors,
             sensor_intake,
+            assess,
         })
     }
 }

@@ -75,6 +75,9 @@ pub struct Facts {
     /// Rights and grants in force.
     #[serde(default)]
     pub grants: Option<Sourced<Grants>>,
+    /// Whether only those applications are known that are behind the gateway: shares of all applications are not evaluable.
+    #[serde(default)]
+    pub applications_partly: bool,
     /// Applications the hospital has, brokered or not.
     #[serde(default)]
     pub applications: Option<Sourced<Vec<Application>>>,
@@ -117,6 +120,7 @@ impl Facts {
             sessions: None,
             decisions: None,
             grants: None,
+            applications_partly: false,
             applications: None,
             log: None,
             policy: None,

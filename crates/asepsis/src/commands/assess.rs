@@ -1,6 +1,7 @@
 //! `asepsis assess`: how far are we, measured.
 
 mod access;
+mod applications;
 mod seen;
 
 use std::path::{Path, PathBuf};
@@ -102,6 +103,10 @@ fn facts(args: &cli::Assess, config: Option<&Config>, data: &Path) -> Result<Fac
     facts.window_days = args.days.max(1);
     seen::fill(&mut facts, args, config, data)?;
     access::fill(&mut facts, config, data)?;
+    let list = config.and_then(|c| c.assess.applications.clone());
+    if let Some(path) = args.applications.clone().or(list) {
+        applications::add(&mut facts, &path)?;
+    }
     Ok(facts)
 }
 
@@ -127,4 +132,35 @@ fn show(assessment: &Assessment, html: Option<&Path>, output: Output) -> Result<
         },
     );
     output.line(&format!("\n{DIM}{page}{DIM:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn every_command_that_a_step_names_is_one_of_ours() {
+        let steps = include_str!("../../../../packs/frameworks/steps.toml");
+        let mut seen = 0;
+        for line in steps.lines() {
+            for command in line.split('`').skip(1).step_by(2) {
+                if !command.starts_with("asepsis ") {
+                    continue;
+                }
+                seen += 1;
+                let kind = cli::Cli::try_parse_from(command.split_whitespace())
+                    .err()
+                    .map(|error| error.kind());
+                // A step need not give every argument.
+                assert!(
+                    matches!(kind, None | Some(ErrorKind::MissingRequiredArgument)),
+                    "`{command}`: {kind:?}"
+                );
+            }
+        }
+        assert!(seen > 5, "{seen} commands");
+    }
 }

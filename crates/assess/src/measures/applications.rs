@@ -8,17 +8,33 @@ use super::{Counted, Measure, Missing, n, of};
 use crate::facts::{Application, Facts};
 use crate::tools::Tool;
 
-const LIST: &str = "the list of the hospital's applications, brokered or not: the register of applications, or servers that the inventory shows";
+const LIST: &str = "the list of the hospital's applications, brokered or not (`asepsis assess --applications applications.csv`)";
+
+/// Which applications a share is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// All that the hospital has.
+    All,
+    /// Those behind the gateway.
+    Brokered,
+}
 
 fn count(
     facts: &Facts,
+    which: Of,
     among: impl Fn(&Application) -> bool,
     known: impl Fn(&Application) -> bool,
     good: impl Fn(&Application) -> bool,
 ) -> Result<Counted, Missing> {
+    if which == Of::All && facts.applications_partly {
+        return Err(Missing::NoData);
+    }
     let mut worst: Vec<String> = Vec::new();
     let mut out = of(&facts.applications, |all| {
-        let all: Vec<&Application> = all.iter().filter(|a| among(a)).collect();
+        let all: Vec<&Application> = all
+            .iter()
+            .filter(|a| (which == Of::All || a.brokered) && among(a))
+            .collect();
         // Nobody knows of any: missing. Known of some: those of which it is not known are not good.
         if !all.is_empty() && !all.iter().any(|a| known(a)) {
             return Err(Missing::NoData);
@@ -64,7 +80,7 @@ pub(super) const BROKERED: Measure = Measure {
     needs: LIST,
     fresh_days: 90,
     tools: &[Tool::Asepsis, Tool::Cmms],
-    read: |f| count(f, |_| true, |_| true, |a| a.brokered),
+    read: |f| count(f, Of::All, |_| true, |_| true, |a| a.brokered),
 };
 
 pub(super) const ENFORCING: Measure = Measure {
@@ -76,7 +92,8 @@ pub(super) const ENFORCING: Measure = Measure {
     read: |f| {
         count(
             f,
-            |a| a.brokered,
+            Of::Brokered,
+            |_| true,
             |a| a.mode.is_some(),
             |a| a.mode == Some(EnforcementMode::Enforce),
         )
@@ -92,7 +109,8 @@ pub(super) const UPSTREAM_TLS: Measure = Measure {
     read: |f| {
         count(
             f,
-            |a| a.brokered,
+            Of::Brokered,
+            |_| true,
             |a| a.upstream_tls.is_some(),
             |a| a.upstream_tls == Some(true),
         )
@@ -108,7 +126,8 @@ pub(super) const NOT_BYPASSED: Measure = Measure {
     read: |f| {
         count(
             f,
-            |a| a.brokered,
+            Of::Brokered,
+            |_| true,
             |a| a.bypassed.is_some(),
             |a| a.bypassed == Some(false),
         )
@@ -124,6 +143,7 @@ pub(super) const SINGLE_SIGN_ON: Measure = Measure {
     read: |f| {
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.single_sign_on.is_some(),
             |a| a.single_sign_on == Some(true),
@@ -140,6 +160,7 @@ pub(super) const LOGGED: Measure = Measure {
     read: |f| {
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.logged.is_some(),
             |a| a.logged == Some(true),
@@ -157,6 +178,7 @@ pub(super) const TESTED: Measure = Measure {
         let now = f.now;
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.security_tested.is_some(),
             |a| within(a.security_tested, 366, now),
@@ -173,6 +195,7 @@ pub(super) const PIPELINE: Measure = Measure {
     read: |f| {
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.pipeline.is_some(),
             |a| a.pipeline == Some(true),
@@ -190,6 +213,7 @@ pub(super) const BACKED_UP: Measure = Measure {
         let now = f.now;
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.backed_up.is_some(),
             |a| within(a.backed_up, 2, now),
@@ -207,6 +231,7 @@ pub(super) const RESTORED: Measure = Measure {
         let now = f.now;
         count(
             f,
+            Of::All,
             |_| true,
             |a| a.restore_tested.is_some(),
             |a| within(a.restore_tested, 366, now),
@@ -224,6 +249,7 @@ pub(super) const EMERGENCY: Measure = Measure {
         let now = f.now;
         count(
             f,
+            Of::All,
             clinical,
             |a| a.emergency_tested.is_some(),
             |a| within(a.emergency_tested, 366, now),

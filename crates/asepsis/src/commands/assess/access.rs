@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use ::assess::facts::{Accounts, Application, Decisions, Grants, Log, Policy, Sessions, SignIns};
+use ::assess::facts::{Application, Decisions, Grants, Log, Policy, Sessions, SignIns};
 use ::assess::{Facts, Sourced};
 use audit::{Kind, Reader, Stored};
-use domain::Timestamp;
+use domain::{EnforcementMode, Timestamp};
 use policy::DecisionRecord;
 use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{ApplicationConfig, Config};
 use crate::failure::{Blame, Failure};
 
 pub(super) fn fill(facts: &mut Facts, config: Option<&Config>, data: &Path) -> Result<(), Failure> {
@@ -54,8 +54,8 @@ fn configuration(facts: &mut Facts, config: &Config) {
             mode: Some(a.mode),
             upstream_tls: Some(a.upstream.tls.is_some()),
             bypassed: None,
-            single_sign_on: Some(true),
-            logged: Some(true),
+            single_sign_on: None,
+            logged: None,
             security_tested: None,
             backed_up: None,
             restore_tested: None,
@@ -63,18 +63,26 @@ fn configuration(facts: &mut Facts, config: &Config) {
             pipeline: None,
         })
         .collect();
+    // What else the hospital has is not in the configuration: it is no share of all.
+    facts.applications_partly = true;
     facts.applications = sourced("configuration", now, applications);
-    facts.policy = sourced(
-        "policy pack",
-        now,
-        Policy {
-            rules: config.pack.policy_count() as u64,
-            as_code: config.pack.policy_count() as u64,
-            owned: 0,
-            scenarios: 0,
-            scenarios_passing: 0,
-        },
-    );
+    facts.tools.clone_from(&config.assess.tools);
+    // Rules that stop nothing yet are not in force.
+    let in_force = |a: &ApplicationConfig| a.mode == EnforcementMode::Enforce;
+    if config.applications.iter().any(in_force) {
+        let rules = config.pack.policy_count() as u64;
+        facts.policy = sourced(
+            "policy pack",
+            now,
+            Policy {
+                rules,
+                as_code: rules,
+                owned: 0,
+                scenarios: 0,
+                scenarios_passing: 0,
+            },
+        );
+    }
 }
 
 /// People and rights, as the store has them.
@@ -88,22 +96,14 @@ fn store_facts(facts: &mut Facts, data: &Path) -> Result<(), Failure> {
     if active.is_empty() {
         return Ok(());
     }
-    let now = facts.now;
-    let as_of = world.feeds.iter().map(|f| f.as_of).max().unwrap_or(now);
-    facts.accounts = sourced(
-        "store of people",
-        as_of,
-        Accounts {
-            total: active.len() as u64,
-            one_person: active.len() as u64,
-            in_provider: None,
-            administrators: Some(world.administrators.len() as u64),
-            administrators_separate: None,
-            leavers: None,
-            leavers_within_hour: None,
-            leavers_within_day: None,
-        },
-    );
+    // Accounts are not counted here: who is in the store is not who can sign in to the hospital's other systems, and
+    // whether a logon is shared nobody can see from it.
+    let as_of = world
+        .feeds
+        .iter()
+        .map(|f| f.as_of)
+        .max()
+        .unwrap_or(facts.now);
     let memberships: usize = active.iter().map(|p| p.roles.len()).sum();
     let windows = world.vendor_windows.len();
     facts.grants = sourced(

@@ -6,15 +6,16 @@ use std::path::Path;
 use ::assess::facts::{Documents, FeedFact, Network, Register, SourceFact, Subnet};
 use ::assess::{Facts, Sourced};
 use domain::{Source, Timestamp};
-use inventory::inventory::{ConversationRow, DeviceRow};
+use inventory::inventory::{ConversationRow, DeviceRow, LocalRule};
+use inventory::reconcile::was_seen;
 use inventory::risk::{FeedKind, Matched};
 use store::{Rows, Table, read_inventory};
 
 use crate::cli;
 use crate::commands::discover;
 use crate::commands::feed::feeds_in;
-use crate::config::Config;
-use crate::estate;
+use crate::config::{Config, InventoryConfig};
+use crate::estate::{self, Settings};
 use crate::failure::{Blame, Failure};
 
 pub(super) fn fill(
@@ -46,7 +47,13 @@ pub(super) fn fill(
     let matcher = feeds.matcher();
     let mut documents = Documents::default();
     let mut profiles = Vec::with_capacity(devices.len());
+    let mut ledgers = Vec::with_capacity(devices.len());
     for (_, row) in devices {
+        ledgers.push(row.ledger);
+        // That a register has it does not prove that it is there.
+        if !was_seen(&row.profile) {
+            continue;
+        }
         let mut profile = row.profile;
         let matched = matcher.of(&profile, facts.now);
         count_documents(&mut documents, &profile, &matched);
@@ -90,6 +97,16 @@ pub(super) fn fill(
             },
         });
     }
+    let rules: Rows<LocalRule> =
+        read_inventory(&path, Table::Rules).input("reading the inventory")?;
+    let settings = config.map_or_else(InventoryConfig::default, |c| c.inventory.clone());
+    let conversations = estate::conversations(
+        Settings::new(&settings)?,
+        rules.into_iter().map(|(_, rule)| rule).collect(),
+        ledgers.into_iter(),
+        conversations.into_iter().map(|(_, row)| row).collect(),
+    )
+    .input("reading the inventory")?;
     let last = last_by_source(&profiles);
     let sources = sources
         .into_iter()
@@ -107,10 +124,7 @@ pub(super) fn fill(
         as_of,
         facts: Network {
             devices: profiles,
-            conversations: conversations
-                .into_iter()
-                .map(|(_, row)| row.conversation)
-                .collect(),
+            conversations,
             sources,
         },
     });
