@@ -23,6 +23,8 @@ pub enum Presence {
     Program(&'static str),
     /// Any file with this ending below this folder.
     FileBelow(&'static str, &'static str),
+    /// A module of Debian's own Python.
+    PythonModule(&'static str),
 }
 
 /// Folders searched besides `PATH`: Debian keeps servers where an ordinary user's `PATH` does not look.
@@ -46,6 +48,7 @@ pub fn missing(needs: &[Need]) -> Vec<&'static str> {
         let present = match need.presence {
             Presence::Program(name) => program(name).is_some(),
             Presence::FileBelow(folder, ending) => has_file_below(Path::new(folder), ending, 4),
+            Presence::PythonModule(name) => has_module(name),
         };
         if !present && !packages.contains(&need.package) {
             packages.push(need.package);
@@ -136,6 +139,16 @@ fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata()
         .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn has_module(name: &str) -> bool {
+    Command::new("/usr/bin/python3")
+        .args(["-c", &format!("import {name}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn has_file_below(folder: &Path, ending: &str, depth: u8) -> bool {

@@ -1,19 +1,19 @@
 //! The hosts, the programs on them, and their day.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::network::{CORE, MIRROR, Network};
 use super::{path_of, quiet, scripts};
 use crate::process::Process;
 
 /// A host: its name, MAC address (with its maker's block) and address; none: it asks for one.
-const HOSTS: &[(&str, &str, Option<&str>)] = &[
+pub(super) const HOSTS: &[(&str, &str, Option<&str>)] = &[
     ("ct", "00:18:65:10:00:01", Some("10.77.0.11")),
     ("pacs", "c8:f7:50:10:00:02", Some("10.77.0.12")),
     ("pump", "00:12:21:0c:0d:0e", Some("10.77.0.13")),
@@ -47,63 +47,73 @@ pub(super) struct Listening {
     words: PathBuf,
 }
 
+/// What the last packets may take from the mirror port to Asepsis.
+const LAST_PACKETS: Duration = Duration::from_secs(3);
+/// How long Asepsis may take to answer after the interrupt.
+const ANSWER: Duration = Duration::from_secs(60);
+
 impl Listening {
-    /// What it answered, when it is done.
-    pub(super) fn finish(mut self, within: Duration) -> Result<String> {
-        let deadline = Instant::now() + within;
-        loop {
-            if let Some(status) = self.process.ended()? {
-                let words = std::fs::read_to_string(&self.words).unwrap_or_default();
-                anyhow::ensure!(
-                    status.success(),
-                    "asepsis ended with {status}: {}",
-                    words.trim()
-                );
-                return std::fs::read_to_string(&self.answer).context("reading Asepsis's answer");
-            }
-            if Instant::now() > deadline {
-                bail!("asepsis did not come to an end");
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+    /// Interrupts it, as a person does with Ctrl-C, and takes what it answers.
+    pub(super) fn finish(mut self) -> Result<String> {
+        std::thread::sleep(LAST_PACKETS);
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("asepsis has no process number")?;
+        kill_process(pid, Signal::INT).context("cannot interrupt asepsis")?;
+        let status = ended(&mut self.process, ANSWER)?;
+        anyhow::ensure!(
+            status.success(),
+            "asepsis ended with {status}: {}",
+            std::fs::read_to_string(&self.words)
+                .unwrap_or_default()
+                .trim()
+        );
+        std::fs::read_to_string(&self.answer).context("reading Asepsis's answer")
     }
 }
 
 impl Lab {
-    /// The network, and every server on it.
-    pub(super) fn open(folder: &Path, python: &Path) -> Result<Self> {
-        let mut network = Network::open()?;
+    /// The network with its hosts. They are silent.
+    pub(super) fn open(name: &str, folder: &Path, python: &Path) -> Result<Self> {
+        let mut network = Network::open(name, folder)?;
         for (name, mac, address) in HOSTS {
             network
                 .host(name, mac, *address)
                 .with_context(|| format!("making the host `{name}`"))?;
         }
-        let lab = Self {
+        Ok(Self {
             programs: std::cell::RefCell::default(),
             network,
             folder: folder.to_owned(),
             python: python.to_owned(),
-        };
-        lab.serve()?;
-        Ok(lab)
+        })
     }
 
-    /// Asepsis, listening for that long.
-    pub(super) fn listen(&self, asepsis: &Path, how_long: Duration) -> Result<Listening> {
+    /// Asepsis, listening until it is asked.
+    pub(super) fn listen(&self, asepsis: &Path) -> Result<Listening> {
         let answer = self.folder.join("discover.json");
         let words = self.folder.join("discover.log");
         let mut command = self.network.command(CORE, asepsis);
         command
             .args(["--format", "json", "discover", "--interface", MIRROR])
-            .args(["--for", &format!("{}s", how_long.as_secs())])
             .arg("--data")
             .arg(self.folder.join("data"))
             .stdin(Stdio::null())
             .stdout(File::create(&answer)?)
             .stderr(File::create(&words)?);
-        let process = Process::start("asepsis", &mut command)?;
-        // The ring must be there before the first frame that counts.
-        std::thread::sleep(Duration::from_secs(2));
+        let mut process = Process::start("asepsis", &mut command)?;
+        // Its ring must be there before the first frame that counts.
+        let there = wait_for("asepsis at the mirror port", || {
+            self.network.has_packet_socket(CORE) || matches!(process.ended(), Ok(Some(_)))
+        });
+        if let Ok(Some(status)) = process.ended() {
+            bail!(
+                "asepsis ended with {status}: {}",
+                std::fs::read_to_string(&words).unwrap_or_default().trim()
+            );
+        }
+        there?;
         Ok(Listening {
             process,
             answer,
@@ -111,7 +121,64 @@ impl Lab {
         })
     }
 
-    fn serve(&self) -> Result<()> {
+    /// The conversations that Asepsis kept.
+    pub(super) fn conversations(&self, asepsis: &Path) -> Result<String> {
+        let output = Command::new(asepsis)
+            .args(["--format", "json", "discover", "--conversations", "--data"])
+            .arg(self.folder.join("data"))
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot start asepsis")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "asepsis does not tell the conversations: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let text = String::from_utf8(output.stdout).context("the conversations are no text")?;
+        self.write("conversations.json", &text)?;
+        Ok(text)
+    }
+
+    /// What Asepsis said beside its answer.
+    pub(super) fn words(&self) -> Result<String> {
+        std::fs::read_to_string(self.folder.join("discover.log")).context("reading Asepsis's words")
+    }
+
+    /// Packets that Asepsis's host sent into the mirror port.
+    pub(super) fn sent_by_mirror(&self) -> Result<u64> {
+        self.network.sent_by_mirror()
+    }
+
+    /// The last line of each program that said something, for a lab that failed.
+    pub(super) fn last_words(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
+        let mut words: Vec<String> = entries
+            .flatten()
+            .filter(|entry| {
+                entry
+                    .path()
+                    .extension()
+                    .is_some_and(|ending| ending == "log")
+            })
+            .filter_map(|entry| {
+                let text = std::fs::read_to_string(entry.path()).ok()?;
+                let last = text.trim_end().lines().last()?;
+                Some(format!("{}: {last}", entry.file_name().to_string_lossy()))
+            })
+            .collect();
+        words.sort();
+        words
+    }
+
+    /// Programs and network stay when this value and this process go.
+    pub(super) fn let_stay(&mut self) -> Result<()> {
+        self.network.let_stay()?;
+        self.programs.take().into_iter().for_each(std::mem::forget);
+        Ok(())
+    }
+
+    /// Every server, until it can be asked.
+    pub(super) fn serve(&self) -> Result<()> {
         let leases = self.folder.join("leases").display().to_string();
         self.start(
             "infra",
@@ -171,10 +238,23 @@ impl Lab {
             "snmpd",
             &["-f", "-Lo", "-C", "-r", "-c", &snmpd, "udp:10.77.0.2:161"],
         )?;
-        self.printer()
+        self.printer()?;
+        for (host, port) in [
+            ("pacs", 104),
+            ("pacs", 8042),
+            ("engine", 2575),
+            ("broker", 1883),
+            ("prn", 631),
+        ] {
+            wait_for(&format!("port {port} of {host}"), || {
+                self.network.listens(host, port)
+            })?;
+        }
+        Ok(())
     }
 
-    /// A printer that prints nothing: CUPS's, announced by an Avahi with a message bus of its own.
+    /// A printer that prints nothing: CUPS's, announced by an Avahi with a message bus of its own. Given a server name it
+    /// would want that name to have addresses of both families.
     fn printer(&self) -> Result<()> {
         let socket = self.folder.join("bus");
         let bus = self.write(
@@ -205,14 +285,14 @@ impl Lab {
                 "--no-rlimits",
             ],
         )?;
-        std::thread::sleep(Duration::from_millis(1500));
+        wait_for("the printer's name service", || {
+            log_says(&self.log("prn", "avahi-daemon"), "Server startup complete")
+        })?;
         let folder = self.folder.display().to_string();
         self.start(
             "prn",
             "ippeveprinter",
             &[
-                "-n",
-                "10.77.0.20",
                 "-p",
                 "631",
                 "-M",
@@ -332,17 +412,24 @@ impl Lab {
             &["ipp://10.77.0.20:631/ipp/print", &attributes],
         )?;
         let profile = format!("--user-data-dir={}", self.file("chromium"));
+        let resolver = self.write("resolv.conf", "nameserver 10.77.0.1\n")?;
         self.run(
             "ws",
-            "chromium",
+            "sh",
             &[
+                "-c",
+                // `ip netns exec` gives a mount namespace of its own, so this is seen by the browser alone.
+                "mount --bind \"$1\" \"$(realpath /etc/resolv.conf)\" && shift && exec \"$@\"",
+                "sh",
+                &resolver,
+                &path_of("chromium").display().to_string(),
                 "--headless",
                 "--no-sandbox",
                 "--disable-gpu",
                 "--disable-background-networking",
                 &profile,
                 "--dump-dom",
-                "http://10.77.0.12:8042/system",
+                "http://pacs.lab.example:8042/system",
             ],
         )?;
         self.run(
@@ -361,14 +448,13 @@ impl Lab {
 
     /// The address that the workstation's DHCP client was given.
     fn leased(&self) -> Result<String> {
-        let log = self.folder.join("ws-dhclient.log");
+        let log = self.log("ws", "dhclient");
         let mut address = None;
         wait_for("the workstation's lease", || {
-            let mut words = String::new();
-            let read = File::open(&log).and_then(|mut file| file.read_to_string(&mut words));
-            address = read
-                .ok()
-                .and_then(|_| words.split("bound to ").nth(1))
+            let words = std::fs::read_to_string(&log).unwrap_or_default();
+            address = words
+                .split("bound to ")
+                .nth(1)
                 .and_then(|rest| rest.split_whitespace().next())
                 .map(str::to_owned);
             address.is_some()
@@ -385,20 +471,15 @@ impl Lab {
 
     fn run(&self, host: &str, program: &str, arguments: &[&str]) -> Result<()> {
         let mut process = Process::start(program, &mut self.prepare(host, program, arguments)?)?;
-        let deadline = Instant::now() + Duration::from_secs(40);
-        while Instant::now() < deadline {
-            if let Some(status) = process.ended()? {
-                let log = self.log(host, program);
-                anyhow::ensure!(
-                    status.success(),
-                    "`{program}` on {host} ended with {status}: {}",
-                    std::fs::read_to_string(log).unwrap_or_default().trim()
-                );
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        bail!("`{program}` on {host} did not come to an end");
+        let status = ended(&mut process, Duration::from_secs(60))?;
+        anyhow::ensure!(
+            status.success(),
+            "`{program}` on {host} ended with {status}: {}",
+            std::fs::read_to_string(self.log(host, program))
+                .unwrap_or_default()
+                .trim()
+        );
+        Ok(())
     }
 
     fn prepare(&self, host: &str, program: &str, arguments: &[&str]) -> Result<Command> {
@@ -436,12 +517,28 @@ impl Lab {
     }
 }
 
+/// How a program ended, within that long.
+fn ended(process: &mut Process, within: Duration) -> Result<ExitStatus> {
+    let deadline = Instant::now() + within;
+    while Instant::now() < deadline {
+        if let Some(status) = process.ended()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("{} did not come to an end", process.name());
+}
+
+fn log_says(log: &Path, words: &str) -> bool {
+    std::fs::read_to_string(log).is_ok_and(|text| text.contains(words))
+}
+
 fn script(name: &str) -> String {
     scripts().join(name).display().to_string()
 }
 
 fn wait_for(what: &str, mut there: impl FnMut() -> bool) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
         if there() {
             return Ok(());
