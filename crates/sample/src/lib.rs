@@ -13,6 +13,7 @@ pub mod hospital;
 pub mod network;
 mod random;
 mod serve;
+pub mod year;
 
 pub use fhir::{Clock, FhirServer, Options, Verifier};
 pub use hospital::{Cast, Example, Hospital, SamplePatient, SampleResource, Unit, UnitKind};
