@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// The ten-minute queue: unknown and contradictory devices, grouped; one answer labels the whole group.
     #[command(subcommand)]
     Queue(Queue),
+    /// Segment the network: propose rules from what is seen, forecast what they would do, simulate an attack.
+    #[command(subcommand)]
+    Segment(Segment),
     /// Learn, test and inspect fingerprint packs.
     #[command(subcommand)]
     Fingerprint(Fingerprint),
@@ -85,6 +88,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  asepsis assess --config asepsis.toml --html report.html\n  asepsis assess --data asepsis-data --attestations attestations.toml\n  asepsis --format json assess --data asepsis-data"
     )]
     Assess(Assess),
+    /// Cut a device off at this gateway, at once and live connections included, or let it back.
+    #[command(
+        after_help = "Examples:\n  asepsis quarantine 10.1.0.7 --keep-lifeline --for 2h --data asepsis-data\n  asepsis quarantine 10.1.0.7 --lifeline 10.2.0.7:tcp/8443\n  asepsis quarantine --release 10.1.0.7\n  asepsis quarantine --list"
+    )]
+    Quarantine(Quarantine),
     /// Work with policy packs.
     #[command(subcommand)]
     Policy(Policy),
@@ -277,6 +285,84 @@ pub(crate) struct SensorHost {
     pub(crate) config: PathBuf,
 }
 
+/// Where conversations come from.
+#[derive(Debug, Args)]
+pub(crate) struct Observed {
+    /// The data folder with the inventory.
+    #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+    pub(crate) data: PathBuf,
+    /// A CSV file in its place: client,server,transport,port,first,last[,count]; its hosts have no class.
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub(crate) flows: Option<PathBuf>,
+}
+
+/// An attack to simulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AttackKind {
+    /// Over file shares, remote desktops and remote execution, to computers.
+    Ransomware,
+    /// By itself, over one service.
+    Worm,
+    /// A person, over everything that the device may open, twice.
+    StolenLaptop,
+}
+
+/// `asepsis segment …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Segment {
+    /// Propose groups and least-privilege rules, as Cedar policies with the conversations that justify them.
+    #[command(
+        after_help = "Examples:\n  asepsis segment propose --data asepsis-data -o plan.json\n  asepsis segment propose --data asepsis-data --before plan.json -o next.json\n  asepsis segment propose --flows flows.csv -o plan.json"
+    )]
+    Propose {
+        #[command(flatten)]
+        from: Observed,
+        /// Where to write the plan.
+        #[arg(short, long, value_name = "FILE", default_value = "plan.json")]
+        output: PathBuf,
+        /// The plan before: shows the difference, and keeps what it permits to life-critical devices.
+        #[arg(long, value_name = "PLAN")]
+        before: Option<PathBuf>,
+        /// Percentage of the next week's conversations that rules shall permit.
+        #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
+        coverage: f64,
+        /// Most that rules may permit for each conversation seen.
+        #[arg(long, value_name = "TIMES", default_value_t = 4.0)]
+        at_most: f64,
+    },
+    /// Say what a plan would do before anything is enforced: what it would stop, how far an intruder would get, what nobody sees.
+    #[command(after_help = "Example:\n  asepsis segment forecast plan.json --data asepsis-data")]
+    Forecast {
+        /// The plan.
+        plan: PathBuf,
+        #[command(flatten)]
+        from: Observed,
+    },
+    /// Let an attack spread from a device, on the flat network and under the plan: numbers and a picture.
+    #[command(
+        after_help = "Examples:\n  asepsis segment simulate --attack ransomware --from 10.1.4.17 --plan plan.json --svg spread.svg\n  asepsis segment simulate --attack worm --service tcp/3389 --from ws-17"
+    )]
+    Simulate {
+        /// Which attack.
+        #[arg(long, value_enum)]
+        attack: AttackKind,
+        /// From which device: its identifier, name or address.
+        #[arg(long = "from", value_name = "DEVICE")]
+        start: String,
+        /// The worm's service.
+        #[arg(long, value_name = "SERVICE", default_value = "tcp/445")]
+        service: String,
+        /// The plan; without one, what would be proposed now.
+        #[arg(long, value_name = "PLAN")]
+        plan: Option<PathBuf>,
+        /// Where to write the picture.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        #[command(flatten)]
+        from: Observed,
+    },
+}
+
 /// `asepsis queue …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queue {
@@ -299,6 +385,27 @@ pub(crate) enum Queue {
         /// Who answers.
         #[arg(long, value_name = "PERSON")]
         by: String,
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+    /// List the answers that are in force, as rules.
+    #[command(after_help = "Example:\n  asepsis queue rules --data asepsis-data")]
+    Rules {
+        /// The data folder.
+        #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+        data: PathBuf,
+    },
+    /// Write a rule as a fingerprint pack, for another hospital: it names neither person nor device.
+    #[command(
+        after_help = "Example:\n  asepsis queue share local-7 -o our-pumps.xml --data asepsis-data\n  asepsis fingerprint test our-pumps.xml"
+    )]
+    Share {
+        /// The rule's id.
+        rule: String,
+        /// Where to write the pack.
+        #[arg(short, long, value_name = "PACK")]
+        output: PathBuf,
         /// The data folder.
         #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
         data: PathBuf,
@@ -378,10 +485,14 @@ pub(crate) struct Assess {
     /// A register to reconcile the inventory with, for the measures that compare both.
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
+    /// The list of all the hospital's applications: CSV with the columns name,criticality and, where known, single_sign_on,
+    /// logged,pipeline,security_tested,backed_up,restore_tested,emergency_tested.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) applications: Option<PathBuf>,
     /// Write the report as one HTML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Only this framework: cisa-ztmm-2, hph-cpg, hipaa-security-rule, nist-800-207.
+    /// Only this framework: cisa-ztmm-2, hph-cpg, hipaa-security-rule, nist-800-207, hicp-2023.
     #[arg(long, value_name = "NAME")]
     pub(crate) framework: Option<String>,
     /// How many days of decisions and sign-ins count.
@@ -494,6 +605,62 @@ fn named_url(text: &str) -> Result<(String, String), String> {
         ));
     }
     Ok((name.to_owned(), url.to_owned()))
+}
+
+/// `asepsis quarantine`.
+#[derive(Args, Debug)]
+pub(crate) struct Quarantine {
+    /// The device: an IP or MAC address, or its id in the inventory.
+    #[arg(required_unless_present = "list")]
+    pub(crate) device: Option<String>,
+    /// Keep the conversations that it has had for a week and on three days.
+    #[arg(long, conflicts_with_all = ["release", "list"])]
+    pub(crate) keep_lifeline: bool,
+    /// Keep this conversation; `from:` in front when the other side opens it.
+    #[arg(long = "lifeline", value_name = "ADDRESS:tcp/PORT", value_parser = lifeline, conflicts_with_all = ["release", "list"])]
+    pub(crate) lifelines: Vec<enforce::Lifeline>,
+    /// Let it back after this time; without it, when somebody does.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with_all = ["release", "list"])]
+    pub(crate) lasting: Option<Duration>,
+    /// Who answers for cutting a life-critical device off without a lifeline.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirmed_by: Option<String>,
+    /// Let it back now.
+    #[arg(long, conflicts_with = "list")]
+    pub(crate) release: bool,
+    /// Who is cut off.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The data folder with the inventory, which knows the device's other addresses.
+    #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
+    pub(crate) data: PathBuf,
+}
+
+fn lifeline(text: &str) -> Result<enforce::Lifeline, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is not a conversation such as 10.2.0.7:tcp/8443 or from:[fd02::7]:udp/161"
+        )
+    };
+    let (peer_opens, rest) = match text.strip_prefix("from:") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (peer, service) = rest.rsplit_once(':').ok_or_else(wrong)?;
+    let peer = peer.trim_start_matches('[').trim_end_matches(']');
+    let (transport, port) = service.split_once('/').ok_or_else(wrong)?;
+    let transport = match transport {
+        "tcp" => domain::Transport::Tcp,
+        "udp" => domain::Transport::Udp,
+        "sctp" => domain::Transport::Sctp,
+        _ => return Err(wrong()),
+    };
+    Ok(enforce::Lifeline {
+        peer: peer.parse().map_err(|_| wrong())?,
+        transport,
+        port: port.parse().map_err(|_| wrong())?,
+        peer_opens,
+    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

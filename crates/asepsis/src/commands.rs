@@ -11,6 +11,8 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod invite;
 pub(crate) mod policy;
+pub(crate) mod quarantine;
 pub(crate) mod queue;
 pub(crate) mod report;
+pub(crate) mod segment;
 pub(crate) mod up;

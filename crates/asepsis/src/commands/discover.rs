@@ -47,9 +47,12 @@ pub(crate) fn run(args: &cli::Discover, output: Output) -> Result<ExitCode, Fail
         tell(&outcome);
         remember_mappings(args, &outcome)?;
         if !outcome.usable {
-            return Err(Failure::input(
-                "nothing in what was given could be used (the lines above say why)",
-            ));
+            return Err(Failure::input(if outcome.problems.is_empty() {
+                "nothing in what was given tells of a device (hint: it could be read, but its packets, lines or rows name \
+                 none)"
+            } else {
+                "nothing in what was given could be used (the lines above say why)"
+            }));
         }
     }
     estate.save()?;

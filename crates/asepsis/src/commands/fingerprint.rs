@@ -170,13 +170,11 @@ fn test(path: &Path, output: Output) -> Result<ExitCode, Failure> {
             }))?;
             continue;
         }
-        output.line(&format!(
-            "{}: {} fingerprints, {} examples, {} failed",
-            file.display(),
-            pack.len(),
-            results.len(),
-            failures.len()
-        ))?;
+        let of = format!("{}: {} fingerprints", file.display(), pack.len());
+        output.line(&match results.len() {
+            0 => format!("{of}; it holds no example, so that nothing of it was tested"),
+            n => format!("{of}, {n} examples, {} failed", failures.len()),
+        })?;
         for r in failures.iter().take(FAILURES_SHOWN) {
             output.line(&format!(
                 "  line {}: {}: {} (example `{}`)",

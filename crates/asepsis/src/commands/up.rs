@@ -97,8 +97,9 @@ impl See {
                 let listener = server::bind(intake.address).await.map_err(Failure::Input)?;
                 let tls = server::mutual_tls(intake.chain.certified, intake.client_ca)
                     .running("preparing TLS for sensors")?;
-                let names = config.sensors.iter().filter(|s| s.sees == Sees::Remote);
-                let names = names.map(|s| s.name.clone()).collect();
+                let remote = config.sensors.iter().filter(|s| s.sees == Sees::Remote);
+                let names: Vec<String> = remote.map(|s| s.name.clone()).collect();
+                names.iter().for_each(|name| estate.expect(name));
                 Some((Intake::new(names, estate.clone()), listener, tls))
             }
         };

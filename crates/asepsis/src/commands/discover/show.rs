@@ -72,7 +72,7 @@ fn devices_text(
                 .or_else(|| d.macs.first().map(ToString::to_string))
                 .unwrap_or_else(|| "–".to_owned()),
             place(d),
-            format!("{} to {}", day(d.first_seen), day(d.last_seen)),
+            span(d.first_seen, d.last_seen),
             format!("{}{more}", named.join(", ")),
         ]
     });
@@ -93,11 +93,11 @@ fn devices_text(
     let unknown = devices.iter().filter(|d| d.kind.is_none()).count();
     let contradictory = devices.iter().filter(|d| d.contradictory).count();
     output.line(&format!(
-        "{STRONG}{} devices{STRONG:#}, {} of them not known, {contradictory} contradictory; {} conversations\n\
+        "{STRONG}{}{STRONG:#}, {} of them not known, {contradictory} contradictory; {}\n\
          {DIM}asepsis discover … --why DEVICE explains one; --format json has the evidence of all{DIM:#}",
-        devices.len(),
+        number(devices.len(), "device"),
         unknown,
-        conversations.len()
+        number(conversations.len(), "conversation")
     ))
 }
 
@@ -293,7 +293,18 @@ pub(super) fn reconciliation(
         ))?;
     }
     head("duplicate", found.duplicate)?;
+    let of_devices = |rows: &[smol_str::SmolStr]| {
+        let mut groups = found.duplicates.iter();
+        groups.any(|group| !group.devices.is_empty() && group.rows == rows)
+    };
     for group in &found.duplicates {
+        if group.devices.is_empty() {
+            // The same rows may be found twice: by a device, and by what they say.
+            if !of_devices(&group.rows) {
+                output.line(&format!("  rows {} say the same", group.rows.join(", ")))?;
+            }
+            continue;
+        }
         let devices: Vec<&str> = group.devices.iter().map(DeviceId::as_str).collect();
         output.line(&format!(
             "  rows {} for {}",
@@ -313,6 +324,11 @@ pub(super) fn reconciliation(
         ))?;
     }
     Ok(())
+}
+
+/// `1 device`, `2 devices`.
+fn number(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What a device is called: its first name, else its address.
@@ -352,6 +368,16 @@ fn percent(confidence: f32) -> String {
     format!("{:.0} %", confidence.clamp(0.0, 1.0) * 100.0)
 }
 
+/// From when to when, short enough for a cell: hours within a day, days beyond.
+fn span(first: Timestamp, last: Timestamp) -> String {
+    let (first, last) = (day(first), day(last));
+    match (first.split_once(' '), last.split_once(' ')) {
+        (Some((date, _)), Some((same, until))) if date == same => format!("{first} to {until}"),
+        (Some((from, _)), Some((to, _))) => format!("{from} to {to}"),
+        _ => format!("{first} to {last}"),
+    }
+}
+
 fn day(at: Timestamp) -> String {
     at.to_string()
         .get(..16)
@@ -383,4 +409,23 @@ fn csv(
         .map_err(|e| e.into_error())
         .running("writing CSV")?;
     output.line(String::from_utf8_lossy(&bytes).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_shows_hours_within_a_day_and_days_beyond() {
+        let at = |text: &str| Timestamp::parse(text).expect("a time");
+        let first = at("2026-11-22T08:00:00Z");
+        assert_eq!(
+            span(first, at("2026-11-22T09:10:30Z")),
+            "2026-11-22 08:00 to 09:10"
+        );
+        assert_eq!(
+            span(first, at("2026-11-23T01:00:00Z")),
+            "2026-11-22 to 2026-11-23"
+        );
+    }
 }
