@@ -29,6 +29,22 @@ const BROWSER: &[Need] = &[
     },
 ];
 
+/// What the tests in network namespaces drive. A RADIUS server is not among them, since its package starts a service: the
+/// tests beside FreeRADIUS run where it is installed and print a line where it is not.
+const NETWORK: &[Need] = &[
+    Need {
+        presence: Presence::Program("nft"),
+        package: "nftables",
+    },
+    Need {
+        presence: Presence::Program("ip"),
+        package: "iproute2",
+    },
+];
+
+/// The tests that need [`NETWORK`].
+const NETWORK_TESTS: &str = "`crates/enforce/tests` and `crates/capture/tests/live.rs`";
+
 /// Tells the tests that the browser tests are skipped on purpose; they print a line and pass.
 const SKIP_BROWSER: &str = "ASEPSIS_SKIP_BROWSER";
 
@@ -57,6 +73,9 @@ pub struct Options {
 /// When cargo cannot be started.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let mut environment: Vec<(&str, String)> = Vec::new();
+    if let Err(why) = ready(NETWORK, !options.no_install) {
+        skipped("in network namespaces", NETWORK_TESTS, &why, NETWORK);
+    }
     if !browser_ready(!options.no_install) {
         environment.push((SKIP_BROWSER, "1".into()));
     }
@@ -101,40 +120,51 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Whether the browser tests can run, after installing what they need where that is allowed.
 fn browser_ready(install_allowed: bool) -> bool {
-    if std::env::var_os(SKIP_BROWSER).is_some_and(|value| !value.is_empty() && value != "0") {
-        skipped(&format!("`{SKIP_BROWSER}` is set"), None);
-        return false;
+    let asked =
+        std::env::var_os(SKIP_BROWSER).is_some_and(|value| !value.is_empty() && value != "0");
+    let ready = if asked {
+        Err(format!("`{SKIP_BROWSER}` is set"))
+    } else {
+        ready(BROWSER, install_allowed)
+    };
+    if let Err(why) = &ready {
+        let tests = "every test of `crates/asepsis/tests/browser.rs`";
+        skipped("with a browser", tests, why, BROWSER);
     }
-    let absent = packages::missing(BROWSER);
+    ready.is_ok()
+}
+
+/// Sees that `needs` are there, after installing them where that is allowed; or why they are not.
+fn ready(needs: &[Need], install_allowed: bool) -> Result<(), String> {
+    let absent = packages::missing(needs);
     if absent.is_empty() {
-        return true;
+        return Ok(());
     }
     let why = if !install_allowed {
         "`--no-install` was given".to_owned()
     } else if !packages::may_install() {
         "only root on Debian may install them".to_owned()
     } else {
-        match packages::require(BROWSER, true) {
-            Ok(()) => return true,
+        match packages::require(needs, true) {
+            Ok(()) => return Ok(()),
             Err(error) => format!("they could not be installed: {error:#}"),
         }
     };
-    skipped(
-        &format!("missing {}, and {why}", absent.join(", ")),
-        Some(&absent),
-    );
-    false
+    Err(format!("missing {}, and {why}", absent.join(", ")))
 }
 
-fn skipped(why: &str, remedy: Option<&[&str]>) {
+fn skipped(kind: &str, tests: &str, why: &str, needs: &[Need]) {
     say("");
-    say("==================== SKIPPED: the browser end-to-end tests ====================");
+    say(&format!(
+        "==================== SKIPPED: the end-to-end tests {kind} ===================="
+    ));
     say(&format!("  {why}"));
-    say("  skipped: every test of `crates/asepsis/tests/browser.rs`");
-    if let Some(packages) = remedy {
+    say(&format!("  skipped: {tests}"));
+    let absent = packages::missing(needs);
+    if !absent.is_empty() {
         say(&format!(
             "  to run them: apt-get install {}",
-            packages.join(" ")
+            absent.join(" ")
         ));
     }
     say("===============================================================================");

@@ -52,7 +52,7 @@ impl Default for Options {
 const PERIODS_MAX: i64 = 8;
 /// Share of a group's possible conversations that were seen, from which on the group's rule replaces them.
 const DENSE_CLASS: f64 = 0.4;
-/// The same for groups that admit no unseen host, where only readability is won.
+/// The same for groups that admit no unseen host, where only readability is won, and for everyone.
 const DENSE_ROLE: f64 = 0.9;
 /// Share of all devices that use a service before a rule for everyone may name it.
 const UBIQUITOUS: f64 = 0.2;
@@ -723,7 +723,10 @@ impl<'a> Work<'a> {
                 if !matches!(svc, Svc::Port(..)) || group.size < 2 || candidate.seen < 2 {
                     return None;
                 }
-                let by_class = group.by_class() && self.groups.get(to).is_none_or(|g| g.by_class());
+                // What half of a hospital does is not what an unknown device may do.
+                let by_class = group.by_class()
+                    && group.basis != Basis::Everyone
+                    && self.groups.get(to).is_none_or(|g| g.by_class());
                 let least = if by_class { DENSE_CLASS } else { DENSE_ROLE };
                 let permits = self.permits(key);
                 (f64::from(candidate.seen) >= least * permits as f64)
