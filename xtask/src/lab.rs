@@ -6,7 +6,7 @@
 //! (Chromium), a building controller, a monitor that speaks SDC, a sensor over MQTT, a switch that answers SNMP, and an
 //! intruder (nmap). Nothing leaves the namespaces. What Asepsis makes of it is compared with what is true.
 //!
-//! However the lab ends, also by Ctrl-C or by force, [`guard`] clears away; with `--keep` it stays until `--remove`.
+//! However the lab ends, also by Ctrl-C or by force, a guard clears away; with `--keep` it stays until `--remove`.
 
 mod guard;
 mod hosts;

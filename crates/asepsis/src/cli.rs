@@ -291,7 +291,7 @@ pub(crate) struct Observed {
     /// The data folder with the inventory.
     #[arg(long, value_name = "DIR", default_value = "asepsis-data")]
     pub(crate) data: PathBuf,
-    /// A CSV file in its place: client,server,transport,port,first,last[,count]; its hosts have no class.
+    /// A CSV file in its place: client,server,transport,port,first,last and perhaps count; its hosts have no class.
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
     pub(crate) flows: Option<PathBuf>,
 }
