@@ -1,12 +1,12 @@
 //! Learning from some captures and asking about others.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use inventory::Knowledge;
-use inventory::learn::{self, Options};
+use inventory::learn::{self, LearnError, Options};
 use smol_str::SmolStr;
 
 use crate::captures::Labelled;
@@ -90,9 +90,13 @@ fn one(trial: &Trial<'_>, views: &[View]) -> Result<Answers> {
         .learnt_from
         .iter()
         .map(|one| (one.label.clone(), one.evidence.clone()));
-    let pack = learn::learn(examples, &Options::default())?;
     // As `asepsis discover --fingerprints PACK` knows it.
-    let knowledge = Knowledge::hospital().with_pack(pack);
+    let knowledge = match learn::learn(examples, &Options::default()) {
+        Ok(pack) => Arc::new(Knowledge::hospital().with_pack(pack)),
+        // An address block, for one, is never learnt: then only what ships with the program knows something.
+        Err(LearnError::Nothing) => Knowledge::hospital(),
+        Err(other) => return Err(other.into()),
+    };
     let mut answers = Answers::new();
     for view in views {
         let of = (1..)
