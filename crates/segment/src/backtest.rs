@@ -12,7 +12,7 @@ use crate::groups::{Chain, Groups, NodeId};
 use crate::ports::Seen;
 use crate::propose::{self, Cause, Options, Proposal};
 use crate::service;
-use crate::world::{Host, TalkKey, World};
+use crate::world::{Host, HostId, TalkKey, World};
 
 /// Conversations of a service, and how many of them no rule permits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -134,8 +134,19 @@ pub fn score<'a>(
         *score.causes.entry(cause).or_default() += 1;
         let life_critical = client.is_life_critical() || server.is_life_critical();
         if life_critical {
-            // Pairs with a life-critical device stay observed until somebody says yes.
-            score.life_critical_observed += 1;
+            // Pairs with a device that the plan takes for life-critical stay observed until somebody says yes. What it
+            // takes for something else, and was one, would have been cut.
+            let held = |host: Option<HostId>, chain: &Chain| {
+                host.and_then(|id| known.host(id)).map_or_else(
+                    || groups.takes_for_life_critical(chain),
+                    Host::is_life_critical,
+                )
+            };
+            if held(from, &c) || held(to, &s) {
+                score.life_critical_observed += 1;
+            } else {
+                score.life_critical_cut += 1;
+            }
         }
         if score.misses.len() < MISSES_MAX {
             score.misses.push(Miss {

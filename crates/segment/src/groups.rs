@@ -165,6 +165,15 @@ impl Chain {
 }
 
 impl Groups {
+    /// Whether a device that was never seen counts as life-critical, by the group it would come into.
+    pub fn takes_for_life_critical(&self, chain: &Chain) -> bool {
+        chain
+            .nodes()
+            .iter()
+            .find_map(|node| self.get(*node))
+            .is_none_or(|group| group.criticality == Criticality::LifeCritical)
+    }
+
     /// Groups the hosts of a world.
     pub fn of(world: &World) -> Self {
         let mut groups = Self {
