@@ -611,33 +611,3 @@ fn threads_that_open_use_and_end_leave_nothing_behind() {
     assert!(sessions.is_empty());
     assert!(sessions.export().is_empty());
 }
-
-/// Not a test of time: prints what a resolve costs, for whoever asks (`--ignored --nocapture`, release profile).
-#[test]
-#[ignore = "prints a measurement"]
-fn cost_of_resolve() {
-    let sessions = Sessions::new(limits());
-    let cookies: Vec<String> = (0..1000)
-        .map(|n| {
-            let (id, _) = start(&sessions, &format!("n-{n}"), NOW);
-            open(&sessions, &id, NOW)
-        })
-        .collect();
-    let audience = chart();
-    let rounds = 1000;
-    let begin = std::time::Instant::now();
-    for _ in 0..rounds {
-        for cookie in &cookies {
-            std::hint::black_box(sessions.resolve(cookie, &audience, NOW).is_ok());
-        }
-    }
-    let whole = begin.elapsed().as_nanos() / (rounds * cookies.len()) as u128;
-    let begin = std::time::Instant::now();
-    for _ in 0..rounds {
-        for cookie in &cookies {
-            std::hint::black_box(Secret::parse(cookie).map(|s| s.hash()));
-        }
-    }
-    let hash = begin.elapsed().as_nanos() / (rounds * cookies.len()) as u128;
-    eprintln!("resolve {whole} ns, of which decoding and hashing {hash} ns");
-}
